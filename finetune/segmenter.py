@@ -1,0 +1,281 @@
+"""Training the bundled segmenter from the street world: setup -> fit -> evaluate -> save.
+
+    python -m finetune.segmenter --out runs/segmenter --minutes 20
+
+Two stages. *Pictures*: a view, a jittered box and a click, as SAM2 is taught on images. *Videos*: short sequences
+through the memory loop, on image features that no longer change, so that a CPU sees twice as many of them. The run
+is bounded by steps or by minutes, can be killed at any time and goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finetune.segmenter_data import FrameCache, Sampler, SceneLike
+from finetune.segmenter_eval import evaluate
+from finetune.segmenter_loss import picture_loss, video_loss
+from workbench.errors import DataError
+from workbench.stack.segmenter import Segmenter, SegmenterSpec, ZoomConfig
+from workbench.stack.segmenter_net import SMALL_CONFIG, build_net, read_config
+
+__all__ = ["HELD_OUT_SEED", "SegmenterRecipe", "evaluate", "main", "save", "train"]
+
+HELD_OUT_SEED = 900_000
+"""Scenes from this seed on are never trained on."""
+KINDS = ("box", "click", "mask")
+
+
+@dataclass(frozen=True)
+class SegmenterRecipe:
+    """Everything that decides a run; saved beside its result."""
+
+    seed: int = 0
+    n_scenes: int = 700
+    per_scene: int = 1
+    """Sequences drawn from each scene."""
+    length: int = 8
+    """Frames of a drawn sequence; the video stage takes `video_length` of them."""
+    picture_steps: int = 2400
+    picture_batch: int = 10
+    video_steps: int = 900
+    video_batch: int = 6
+    video_length: int = 5
+    minutes: float | None = None
+    """Wall clock for both stages; when set, it and not the steps ends a stage (and the run is not bit-reproducible)."""
+    picture_share: float = 0.62
+    """Share of `minutes` that goes to the picture stage."""
+    lr: float = 8e-4
+    video_lr: float = 4e-4
+    warmup_steps: int = 60
+    weight_decay: float = 0.02
+    clip_norm: float = 1.0
+    correct_share: float = 0.25
+    """Share of picture steps with a corrective click."""
+    save_every: int = 100
+    threads: int = 1
+    zoom: ZoomConfig = field(default_factory=ZoomConfig)
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.video_length <= self.length:
+            raise DataError(f"video_length is {self.video_length}; it must lie between 2 and length ({self.length}).")
+        if self.n_scenes < 1 or self.n_scenes > HELD_OUT_SEED:
+            raise DataError(f"n_scenes is {self.n_scenes}; it must lie between 1 and {HELD_OUT_SEED}.")
+
+
+@dataclass
+class RunState:
+    """Where a run stands. `elapsed_s` counts training time of all its sessions, per stage."""
+
+    step: int
+    elapsed_s: dict[str, float]
+    net: Any
+    optimizer: torch.optim.Optimizer
+
+
+def train(
+    config: SegmenterRecipe,
+    out_dir: Path,
+    progress: Callable[[dict[str, float]], None] | None = None,
+    *,
+    make_scene: Callable[[int], SceneLike] | None = None,
+    stop_after: int | None = None,
+) -> dict[str, float]:
+    """Train (or go on training) in `out_dir` and save `model.safetensors` and `config.json` there.
+
+    `make_scene` maps a seed to a scene (default: `finetune.scenes.sample_scene`); `stop_after` ends the session
+    early after that many steps, leaving a resumable state. Returns the means of the last logged values and
+    `samples_per_s`.
+    """
+    torch.set_num_threads(config.threads)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    cache = FrameCache.build(
+        out_dir / "cache",
+        make_scene or _street_scene,
+        range(config.n_scenes),
+        per_scene=config.per_scene,
+        length=config.length,
+    )
+    state = _setup(config, out_dir / "state.pt")
+    sampler = Sampler(cache, int(state.net.image_size), config.seed)
+    metrics = _fit(config, state, sampler, out_dir, progress, stop_after)
+    save(state.net, config, out_dir, metrics)
+    return metrics
+
+
+def _street_scene(seed: int) -> SceneLike:
+    from finetune.scenes import sample_scene
+
+    return sample_scene(seed)
+
+
+def _setup(config: SegmenterRecipe, state_path: Path) -> RunState:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        net: Any = build_net(read_config(SMALL_CONFIG))
+    # presence starts at "yes": a "no" hides the mask, and with it every gradient of its shape
+    torch.nn.init.constant_(net.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 3.0)
+    decayed = [p for p in net.parameters() if p.ndim >= 2]
+    plain = [p for p in net.parameters() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
+    state = RunState(0, {"picture": 0.0, "video": 0.0}, net, optimizer)
+    if state_path.is_file():
+        saved = torch.load(state_path, weights_only=True)
+        if saved["recipe"] != json.dumps(asdict(config), sort_keys=True):
+            raise DataError(f"{state_path} belongs to a run with another recipe; use another folder or delete it.")
+        net.load_state_dict(saved["net"])
+        optimizer.load_state_dict(saved["optimizer"])
+        state.step, state.elapsed_s = saved["step"], saved["elapsed_s"]
+    return state
+
+
+def _save_state(config: SegmenterRecipe, state: RunState, path: Path) -> None:
+    """Written beside and moved into place, so that a kill leaves either the old state or the new one."""
+    content = {
+        "recipe": json.dumps(asdict(config), sort_keys=True),
+        "step": state.step,
+        "elapsed_s": state.elapsed_s,
+        "net": state.net.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+    }
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    os.replace(part, path)
+
+
+def _stage(config: SegmenterRecipe, state: RunState) -> tuple[str, float] | None:
+    """The stage of the next step and how much of it is done, in [0, 1); None when both are over."""
+    if config.minutes is not None:
+        share = {"picture": config.picture_share, "video": 1 - config.picture_share}
+        for name in ("picture", "video"):
+            done = state.elapsed_s[name] / (60 * config.minutes * share[name])
+            if done < 1:
+                return name, done
+        return None
+    if state.step < config.picture_steps:
+        return "picture", state.step / config.picture_steps
+    video_step = state.step - config.picture_steps
+    return ("video", video_step / config.video_steps) if video_step < config.video_steps else None
+
+
+def _fit(
+    config: SegmenterRecipe,
+    state: RunState,
+    sampler: Sampler,
+    out_dir: Path,
+    progress: Callable[[dict[str, float]], None] | None,
+    stop_after: int | None,
+) -> dict[str, float]:
+    net, history = state.net.train(), []
+    started_at, samples = state.step, 0
+    session = time.perf_counter()
+    stage = _stage(config, state)
+    while stage is not None and (stop_after is None or state.step - started_at < stop_after):
+        began = time.perf_counter()
+        name, done = stage
+        _set_rate(config, state, name, done)
+        loss, values = _loss(config, net, sampler, state.step, name)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
+        state.optimizer.step()
+        samples += config.picture_batch if name == "picture" else config.video_batch * config.video_length
+        state.step += 1
+        state.elapsed_s[name] += time.perf_counter() - began
+        history.append(values | {"loss": float(loss.detach())})
+        stage = _stage(config, state)
+        if state.step % 20 == 0 or stage is None:
+            line = _mean(history[-20:]) | {
+                "step": state.step,
+                "samples_per_s": samples / (time.perf_counter() - session),
+            }
+            with (out_dir / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line | {"stage": name, "elapsed_s": sum(state.elapsed_s.values())}) + "\n")
+            if progress is not None:
+                progress(line)
+        if state.step % config.save_every == 0:
+            _save_state(config, state, out_dir / "state.pt")
+    _save_state(config, state, out_dir / "state.pt")
+    net.eval()
+    return _mean(history[-100:]) | {
+        "step": float(state.step),
+        "samples_per_s": samples / (time.perf_counter() - session),
+    }
+
+
+def _loss(
+    config: SegmenterRecipe, net: Any, sampler: Sampler, step: int, stage: str
+) -> tuple[Tensor, dict[str, float]]:
+    draw = np.random.default_rng([config.seed, 3, step]).random()
+    if stage == "picture":
+        return picture_loss(net, sampler.pictures(step, config.picture_batch), correct=draw < config.correct_share)
+    batch = sampler.videos(step, config.video_batch, config.video_length)
+    return video_loss(net, batch, KINDS[int(draw * len(KINDS))], freeze_trunk=True)
+
+
+def _set_rate(config: SegmenterRecipe, state: RunState, stage: str, done: float) -> None:
+    """Cosine decay to 5 % in each stage, after a linear warm-up of the first."""
+    peak = config.lr if stage == "picture" else config.video_lr
+    rate = (
+        peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))) * min(1.0, (state.step + 1) / config.warmup_steps)
+    )
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    names = {name for row in rows for name in row}
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in sorted(names)}
+
+
+def save(net: Any, config: SegmenterRecipe, out_dir: Path, metrics: dict[str, float]) -> None:
+    """Write `model.safetensors` (float16) and `config.json`: what `SegmenterSpec.bundled` reads."""
+    from safetensors.torch import save_file
+
+    part = out_dir / "model.safetensors.part"
+    save_file({k: v.to(torch.float16).contiguous() for k, v in net.state_dict().items()}, part)
+    os.replace(part, out_dir / "model.safetensors")
+    recipe = asdict(config)
+    content = {"net": read_config(SMALL_CONFIG), "zoom": recipe.pop("zoom"), "recipe": recipe, "training": metrics}
+    (out_dir / "config.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def held_out_scenes(n: int) -> Iterable[SceneLike]:
+    """Street scenes that no run has trained on."""
+    return (_street_scene(HELD_OUT_SEED + k) for k in range(n))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m finetune.segmenter`: train, evaluate on held-out scenes, write `metrics.json`."""
+    parser = argparse.ArgumentParser(prog="python -m finetune.segmenter", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--minutes", type=float, default=None, help="wall clock for training; default: the recipe's steps"
+    )
+    parser.add_argument("--scenes", type=int, default=SegmenterRecipe.n_scenes)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--eval-scenes", type=int, default=40)
+    args = parser.parse_args(argv)
+    recipe = SegmenterRecipe(seed=args.seed, n_scenes=args.scenes, minutes=args.minutes, threads=args.threads)
+    train(recipe, args.out)
+    segmenter = Segmenter.load(SegmenterSpec.bundled(args.out), "cpu")
+    metrics = evaluate(segmenter, held_out_scenes(args.eval_scenes))
+    (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
