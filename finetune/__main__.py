@@ -1,0 +1,64 @@
+"""`python -m finetune …`: validate, call the library, print."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    parser = argparse.ArgumentParser(prog="python -m finetune", description="Train and measure the model stack.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    scenes = commands.add_parser("scenes", help="render procedural clips with their ground truth")
+    scenes.add_argument("--out", type=Path, required=True, metavar="DIR")
+    scenes.add_argument("--clips", type=int, default=60, metavar="N", help="how many (default: 60)")
+    scenes.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first clip (default: 0)")
+
+    bundle = commands.add_parser("bundle", help="train everything in assets/bundled from nothing")
+    bundle.add_argument("--out", type=Path, default=Path("assets/bundled"), metavar="DIR")
+    bundle.add_argument("--work", type=Path, metavar="DIR", help="state of the stages (default: runs/bundle)")
+
+    from finetune.evaluate import add_arguments
+
+    add_arguments(commands.add_parser("evaluate", help="measure a stack on a folder of clips"))
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; 0 when done, 2 on an error meant for a person, 130 when interrupted."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    try:
+        return _run(args)
+    except WorkbenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted; run the same command again to go on.\n")
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "scenes":
+        from finetune.scenes.write import write_world
+
+        write_world(args.out, clips=args.clips, seed=args.seed)
+        return 0
+    if args.command == "bundle":
+        from finetune.bundle import Bundle, BundleRecipe, default_work
+
+        Bundle(args.work or default_work(), BundleRecipe()).run(args.out)
+        return 0
+    from finetune.evaluate import run
+
+    return run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

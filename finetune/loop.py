@@ -1,0 +1,144 @@
+"""One training loop for every recipe: seeded, logged, killed at any moment and resumed where it was.
+
+A recipe gives the loop its trainable modules and a function `loss(step) -> (loss, metrics)`. Batches must be a
+function of the step number (`step_generator`), which is what makes a resumed run equal to one never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from finetune.errors import TrainingError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopConfig:
+    """How long and how fast.
+
+    Attributes:
+        steps: optimiser steps in all.
+        lr: peak learning rate; rises linearly over `warmup` of the steps, then falls as a cosine to `final_lr` of it.
+        weight_decay: of AdamW, on matrices only (vectors such as biases and norms are not decayed).
+        max_norm: gradients are clipped to this norm.
+        save_every, log_every: in steps.
+        seed: of the weights' order of batches and dropout.
+    """
+
+    steps: int
+    lr: float
+    warmup: float = 0.03
+    final_lr: float = 0.02
+    weight_decay: float = 0.05
+    max_norm: float = 1.0
+    save_every: int = 200
+    log_every: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise TrainingError(f"A training run needs at least one step, not {self.steps}.")
+        if not 0 < self.lr < 1:
+            raise TrainingError(f"The learning rate must lie between 0 and 1, not {self.lr}.")
+
+
+def step_generator(seed: int, step: int) -> np.random.Generator:
+    """The random numbers of one step; the same for a resumed run as for one that was never stopped."""
+    return np.random.default_rng((seed, step))
+
+
+def learning_rate(config: LoopConfig, step: int) -> float:
+    """Linear warm-up, then cosine decay."""
+    warm = max(1, round(config.warmup * config.steps))
+    if step < warm:
+        return config.lr * (step + 1) / warm
+    progress = (step - warm) / max(1, config.steps - warm)
+    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def fit(
+    modules: Mapping[str, nn.Module],
+    loss: Callable[[int], tuple[Tensor, dict[str, float]]],
+    config: LoopConfig,
+    out_dir: Path,
+    *,
+    name: str,
+    optimiser: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
+) -> float:
+    """Train `modules` in place; returns the mean loss of the last tenth of the steps.
+
+    Writes `out_dir/NAME.jsonl` (a line every `log_every` steps) and `out_dir/NAME.state` (weights, optimiser, step;
+    replaced atomically), from which an interrupted run continues.
+
+    Raises:
+        TrainingError: the loss is no longer finite.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    state_path, log_path = out_dir / f"{name}.state", out_dir / f"{name}.jsonl"
+    trained = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = optimiser(groups, lr=config.lr)
+    start = _resume(state_path, modules, optimizer)
+    tail: list[float] = []
+    began = time.monotonic()
+    for step in range(start, config.steps):
+        torch.manual_seed(config.seed * 1_000_003 + step)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        value, metrics = loss(step)
+        if not math.isfinite(value.item()):
+            raise TrainingError(
+                f"The loss of {name} is {value.item()} at step {step}; lower the learning rate ({config.lr})."
+            )
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(trained, config.max_norm)
+        optimizer.step()
+        if step >= config.steps * 0.9:
+            tail.append(value.item())
+        if step % config.log_every == 0 or step == config.steps - 1:
+            rate = (step + 1 - start) / (time.monotonic() - began)
+            row = {"step": step, "steps": config.steps, "loss": round(value.item(), 5), "steps_per_s": round(rate, 3)}
+            row |= {key: round(number, 5) for key, number in metrics.items()}
+            with log_path.open("a") as log:
+                log.write(json.dumps(row) + "\n")
+            logger.info("%s %s", name, row)
+        if (step + 1) % config.save_every == 0 or step == config.steps - 1:
+            _save(state_path, modules, optimizer, step + 1)
+    return float(np.mean(tail)) if tail else math.nan
+
+
+def _save(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, step: int) -> None:
+    state = {
+        "modules": {k: m.state_dict() for k, m in modules.items()},
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _resume(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for key, module in modules.items():
+        module.load_state_dict(state["modules"][key])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])

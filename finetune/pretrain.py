@@ -1,0 +1,182 @@
+"""Pre-training of the bundled vision tower on what the street world knows of every patch.
+
+A published tower comes with years of pictures behind it; ours has minutes. Dense supervision makes up for that:
+every patch is told whose it is, what kind and colour that entity has, which role it plays and where it goes, and
+the class token is told what happens in the frame. The heads are thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from finetune.loop import step_generator
+from finetune.world import CachedClip, WorldCache
+from workbench.stack.backbone import InternVLBackbone
+
+IGNORE = -100
+FACTS = ("upper", "lower", "colour", "direction", "verb", "speed")
+ATTRIBUTES = ("kind", "role", "category", *FACTS)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpace:
+    """The values each attribute takes in the world, index 0 of `kind` being the background and of `category` normal."""
+
+    values: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def scan(cls, truths: Sequence[dict]) -> LabelSpace:
+        """Collect the values of all attributes over clips."""
+        found: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
+        for truth in truths:
+            for labels in entity_labels(truth).values():
+                for name, value in labels.items():
+                    found[name].add(value)
+        values = {name: tuple(sorted(found[name])) for name in ATTRIBUTES}
+        values["kind"] = ("background", *values["kind"])
+        values["category"] = ("normal", *(c for c in values["category"] if c != "normal"))
+        return cls(values)
+
+    def index(self, name: str, value: str | None) -> int:
+        """Class number of a value; `IGNORE` where the entity has none."""
+        return self.values[name].index(value) if value in self.values[name] else IGNORE
+
+
+def entity_labels(truth: dict) -> dict[int, dict[str, str]]:
+    """Entity id → its attribute values as words."""
+    category = {e: event["category"] for event in truth["events"] for e in event["entity_ids"]}
+    labels: dict[int, dict[str, str]] = {}
+    for entity in truth["entities"]:
+        facts = entity["facts"]
+        row = {"kind": entity["kind"], "role": entity["role"], "category": category.get(entity["id"], "normal")}
+        row |= {name: str(facts[name]) for name in FACTS if facts.get(name)}
+        labels[entity["id"]] = row
+    return labels
+
+
+class PretrainHeads(nn.Module):
+    """Linear heads on patches (one per attribute, one for anomaly) and on the class token."""
+
+    def __init__(self, dim: int, space: LabelSpace) -> None:
+        super().__init__()
+        self.patch = nn.ModuleDict({name: nn.Linear(dim, max(1, len(v))) for name, v in space.values.items()})
+        self.heat = nn.Linear(dim, 1)
+        self.frame_category = nn.Linear(dim, len(space.values["category"]))
+        self.frame_kinds = nn.Linear(dim, len(space.values["kind"]))
+
+
+def initialise_positions(backbone: InternVLBackbone) -> None:
+    """Start the position table from 2-D sines and cosines instead of zeros; from scratch that saves many steps."""
+    table = backbone.model.model.vision_tower.embeddings.position_embeddings
+    side, dim = backbone.grid_hw[0], table.shape[-1]
+    frequency = 1.0 / 100 ** (torch.arange(dim // 4) / (dim // 4))
+    angle = torch.arange(side)[:, None] * frequency
+    axis = torch.cat([angle.sin(), angle.cos()], 1)
+    rows, columns = axis[:, None].expand(side, side, -1), axis[None].expand(side, side, -1)
+    with torch.no_grad():
+        table[0, 1:] = 0.3 * torch.cat([rows, columns], -1).reshape(side * side, dim)
+
+
+def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change light, contrast, sharpness and noise of a frame, as cameras do; geometry stays."""
+    picture = rgb.astype(np.float32)
+    picture = (picture - 128) * rng.uniform(0.75, 1.3) + 128 + rng.uniform(-25, 25)
+    if rng.random() < 0.15:
+        picture[:] = picture.mean(-1, keepdims=True)
+    if rng.random() < 0.25:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.2))
+    if rng.random() < 0.5:
+        picture += rng.normal(0, rng.uniform(1, 7), picture.shape).astype(np.float32)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+@dataclass(slots=True)
+class FrameBatch:
+    """Pictures and targets of one step: `rgb uint8 [B, S, S, 3]`, patch targets `[B, G, G]`, frame targets."""
+
+    rgb: np.ndarray
+    patch: dict[str, Tensor]
+    heat: Tensor
+    frame_category: Tensor
+    frame_kinds: Tensor
+
+
+def draw_batch(
+    world: WorldCache, space: LabelSpace, rng: np.random.Generator, size: int, per_clip: int = 4
+) -> FrameBatch:
+    """Random frames of random clips, half of them (where there are any) from inside an event."""
+    pictures, owners, tables, heats, categories, kinds = [], [], [], [], [], []
+    for clip_number in rng.integers(0, len(world), size // per_clip):
+        clip = world.read(int(clip_number))
+        labels = entity_labels(clip.truth)
+        for i in _draw_frames(clip, rng, per_clip):
+            pictures.append(augment(clip.frame(i), rng))
+            owners.append(clip.owner[i])
+            tables.append(labels)
+            heats.append(clip.heat[i])
+            running = running_category(clip.truth, int(clip.frame_index[i]))
+            categories.append(space.index("category", running))
+            present = {labels[e]["kind"] for e in np.unique(clip.owner[i]).tolist() if e in labels}
+            kinds.append([float(kind in present) for kind in space.values["kind"]])
+    patch = {name: torch.from_numpy(_patch_labels(owners, tables, space, name)) for name in ATTRIBUTES}
+    heat = torch.from_numpy(np.stack(heats).astype(np.float32) / 255)
+    return FrameBatch(np.stack(pictures), patch, heat, torch.tensor(categories), torch.tensor(kinds))
+
+
+def running_category(truth: dict, frame: int) -> str:
+    """The category of the event running at `frame`, `normal` if none."""
+    running = [e["category"] for e in truth["events"] if e["start_frame"] <= frame < e["end_frame"]]
+    return running[0] if running else "normal"
+
+
+def _draw_frames(clip: CachedClip, rng: np.random.Generator, count: int) -> list[int]:
+    inside = np.flatnonzero(clip.label)
+    chosen = [int(rng.choice(inside)) for _ in range(count // 2)] if len(inside) else []
+    return chosen + rng.integers(0, len(clip.label), count - len(chosen)).tolist()
+
+
+def _patch_labels(owners: list[np.ndarray], tables: list[dict], space: LabelSpace, name: str) -> np.ndarray:
+    fill = 0 if name == "kind" else IGNORE
+    out = np.full((len(owners), *owners[0].shape), fill, np.int64)
+    for b, (owner, table) in enumerate(zip(owners, tables, strict=True)):
+        for entity in np.unique(owner):
+            if int(entity) in table:
+                out[b][owner == entity] = space.index(name, table[int(entity)].get(name))
+    return out
+
+
+def pretrain_loss(
+    backbone: InternVLBackbone, heads: PretrainHeads, world: WorldCache, space: LabelSpace, *, batch: int, seed: int
+):
+    """The loss function of one step, for `finetune.loop.fit`."""
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        frames = draw_batch(world, space, step_generator(seed, step), batch)
+        with backbone.precision():
+            cls_token, patches, _ = backbone.vision(backbone.pixels(frames.rgb))
+            losses = {}
+            for name, head in heads.patch.items():
+                target = frames.patch[name]
+                if (target != IGNORE).any():
+                    losses[name] = F.cross_entropy(
+                        head(patches).flatten(0, 2).float(), target.flatten(), ignore_index=IGNORE
+                    )
+            heat = heads.heat(patches)[..., 0].float()
+            weight = 1 + 4 * (frames.heat > 0.1)
+            losses["heat"] = F.binary_cross_entropy_with_logits(heat, (frames.heat > 0.1).float(), weight=weight)
+            losses["frame_category"] = F.cross_entropy(heads.frame_category(cls_token).float(), frames.frame_category)
+            losses["frame_kinds"] = F.binary_cross_entropy_with_logits(
+                heads.frame_kinds(cls_token).float(), frames.frame_kinds
+            )
+        total = 2 * losses["kind"] + 2 * losses["heat"] + losses["frame_category"] + losses["frame_kinds"]
+        total = total + 0.5 * sum(losses[n] for n in ATTRIBUTES if n in losses and n != "kind")
+        return total, {name: value.item() for name, value in losses.items()}
+
+    return loss
