@@ -1,0 +1,392 @@
+"""What the page decides, without a browser: sessions, runs, what each part is told, the flows over a real stack."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from tests import drawn
+from tests.sample_records import drawn_analysis, drawn_instance
+from workbench.errors import ClipError, InputError
+from workbench.masks import encode_rle
+from workbench.records import Evidence, Instance
+from workbench.stack.loading import ModelStack
+from workbench.ui import chat, library, panels, review, timeline, viewer
+from workbench.ui.runs import Cancelled, Progress, Run
+from workbench.ui.services import Services, truth_of
+from workbench.ui.session import Review, Session, SessionTable
+from workbench.video import Clip
+
+
+@pytest.fixture
+def worker() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def clip_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn.write_clip(tmp_path_factory.mktemp("ui") / "marked.mp4", n_frames=80)
+
+
+@pytest.fixture
+def shown(clip_path: Path) -> Iterator[Review]:
+    with Clip.open(clip_path) as clip:
+        yield Review(clip, clip_path.name, clip_path)
+
+
+@pytest.fixture
+def services(tmp_path: Path, tiny_stack: ModelStack) -> Iterator[Services]:
+    made = Services(work_dir=tmp_path, samples_dir=tmp_path, load=lambda _: tiny_stack)
+    yield made
+    made.close()
+
+
+def picture_of(uri: str) -> np.ndarray:
+    """RGB(A) of a data URI."""
+    raw = np.frombuffer(base64.b64decode(uri.split(",", 1)[1]), np.uint8)
+    return cv2.cvtColor(
+        cv2.imdecode(raw, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA if "png" in uri else cv2.COLOR_BGR2RGB
+    )
+
+
+class TestSessions:
+    def test_ids_are_their_own_and_unguessable(self) -> None:
+        table = SessionTable()
+        first, second = table.create(), table.create()
+        assert table.get(first.id) is first
+        assert table.get(second.id) is second
+        assert len(first.id) >= 20
+
+    def test_the_longest_unused_session_is_closed_first(self, shown: Review) -> None:
+        table = SessionTable(limit=2)
+        old, kept = table.create(), table.create()
+        old.show(shown)
+        kept.show(shown)
+        table.get(old.id)
+        table.create()
+        assert table.get(old.id).review is shown
+        assert kept.review is None
+        assert kept.stop.is_set()
+        with pytest.raises(InputError, match="reload the page"):
+            table.get(kept.id)
+
+    def test_a_dropped_or_unknown_session_is_refused(self) -> None:
+        table = SessionTable()
+        session = table.create()
+        table.drop(session.id)
+        table.drop(session.id)
+        for gone in (session.id, "", None):
+            with pytest.raises(InputError):
+                table.get(gone)
+
+    def test_nothing_open_is_said_plainly(self) -> None:
+        with pytest.raises(InputError, match="upload one or pick a sample"):
+            Session("a").require_review()
+
+
+class TestRuns:
+    def test_progress_then_result(self, worker: ThreadPoolExecutor) -> None:
+        go = threading.Event()
+
+        def work(report):
+            report("encode", 0.5, "half")
+            go.wait(5)
+            return 7
+
+        run = Run(work, worker)
+        seen = []
+        for progress in run.updates():
+            seen.append(progress)
+            if progress.stage == "encode":
+                go.set()
+        assert seen[-1] == Progress("encode", 0.5, "half")
+        assert run.result() == 7
+        assert not run.active
+
+    def test_cancel_ends_work_at_its_next_report(self, worker: ThreadPoolExecutor) -> None:
+        go, began = threading.Event(), threading.Event()
+
+        def work(report):
+            began.set()
+            go.wait(5)
+            report("encode", 0.1)
+            pytest.fail("the report should have ended the work")
+
+        run = Run(work, worker)
+        assert began.wait(5)
+        run.cancel()
+        go.set()
+        with pytest.raises(Cancelled):
+            run.result()
+
+    def test_waiting_work_is_cancelled_at_once_and_others_go_on(self, worker: ThreadPoolExecutor) -> None:
+        go = threading.Event()
+        first = Run(lambda _: go.wait(5), worker)
+        second = Run(lambda _: pytest.fail("never to be started"), worker)
+        assert next(second.updates()).stage.startswith("waiting")
+        second.cancel()
+        with pytest.raises(Cancelled):
+            second.result()
+        go.set()
+        assert first.result() is True
+
+    def test_errors_of_the_work_come_out_of_result(self, worker: ThreadPoolExecutor) -> None:
+        def work(_):
+            raise ClipError("clip.mp4 is empty; choose another.")
+
+        run = Run(work, worker)
+        list(run.updates())
+        with pytest.raises(ClipError, match="is empty"):
+            run.result()
+
+
+class TestTimeline:
+    def test_payload_names_exact_frames_and_is_strict_json(self, shown: Review) -> None:
+        analysis = drawn_analysis(n_frames=80, fps=25.0)
+        data = timeline.payload("sid", shown, analysis)
+        assert json.loads(timeline.encode(data)) == data
+        assert len(data["score"]) == len(data["time_s"]) == len(analysis.dense.score)
+        assert set(data["parts"]) == {"scorer", "motion"}
+        for mark, frame in zip(data["sampled"], analysis.sampled_frames, strict=True):
+            assert mark == {"frame": frame, "t": round(float(shown.clip.times_s[frame]), 4)}
+        for event in data["events"]:
+            assert event["peak_frame"] == shown.clip.index_at(event["peak_s"] + 1e-3)
+
+    def test_values_that_are_not_finite_never_reach_the_page(self, shown: Review) -> None:
+        analysis = drawn_analysis(n_frames=80, fps=25.0)
+        analysis.dense.score[1] = np.nan
+        assert timeline.payload("sid", shown, analysis)["score"][1] == 0
+
+    def test_long_curves_are_thinned_but_keep_their_ends(self) -> None:
+        kept = timeline.thin(100_000)
+        assert len(kept) <= timeline.MAX_POINTS
+        assert (kept[0], kept[-1]) == (0, 99_999)
+        assert timeline.thin(5).tolist() == [0, 1, 2, 3, 4]
+
+    def test_while_it_runs_only_the_motion_part_is_claimed(self, shown: Review) -> None:
+        partial = SimpleNamespace(time_s=np.array([0.0, 0.5]), score=np.array([0.1, 0.9]))
+        data = timeline.partial_payload("sid", shown, partial)
+        assert data["parts"] == {"motion": [0.1, 0.9]}
+        assert data["score"] == []
+
+    def test_text_from_outside_cannot_become_markup(self) -> None:
+        assert "<" not in timeline.encode({"category": "</script><img src=x onerror=alert(1)>"})
+
+    def test_uniform_frames_are_centres_of_equal_parts(self) -> None:
+        assert timeline.uniform_frames(100, 4) == [12, 37, 62, 87]
+        assert timeline.uniform_frames(0, 4) == []
+
+
+class TestViewer:
+    @pytest.mark.parametrize(
+        ("request_", "frame"),
+        [
+            ({"frame": 17}, 17),
+            ({"frame": 999}, 79),
+            ({"frame": -3}, 0),
+            ({"t": 1.0}, 25),
+            ({"t": 0.999}, 24),
+            ({"t": 99}, 79),
+        ],
+    )
+    def test_a_request_means_one_frame(self, shown: Review, request_: dict, frame: int) -> None:
+        assert viewer.resolve(shown, request_) == frame
+
+    @pytest.mark.parametrize("request_", [{}, {"frame": "x"}, {"t": None}, {"t": float("nan")}, {"frame": [1]}])
+    def test_a_senseless_request_is_refused(self, shown: Review, request_: dict) -> None:
+        with pytest.raises(InputError, match="by its number or its time"):
+            viewer.resolve(shown, request_)
+
+    def test_the_reply_holds_the_very_frame(self, shown: Review) -> None:
+        reply = viewer.frame_reply(shown, {"frame": 37})
+        assert reply["time_s"] == shown.clip.times_s[37]
+        sent = picture_of(reply["image"])
+        assert drawn.number_in(sent) == 37
+        assert np.abs(sent.astype(int) - shown.clip.frame(37)).mean() < 2
+        assert (reply["heat"], reply["masks"], reply["instances"], reply["score"]) == (None, None, [], None)
+
+    def test_a_picture_is_only_ever_made_smaller(self, shown: Review) -> None:
+        small = picture_of(viewer.frame_reply(shown, {"frame": 5, "width": 96})["image"])
+        assert small.shape == (54, 96, 3)
+        assert picture_of(viewer.frame_reply(shown, {"frame": 5, "width": 9999})["image"]).shape == (108, 192, 3)
+
+    def test_cold_places_stay_clear(self) -> None:
+        heat = np.zeros((8, 8), np.float32)
+        heat[1:4, 1:4] = 1
+        picture = viewer.heat_picture(heat)
+        assert picture[-1, -1, 3] == 0
+        assert picture[:, :, 3].max() == 255
+
+    def test_instances_are_drawn_near_the_frames_they_were_tracked_in(self, shown: Review) -> None:
+        mask = np.zeros((108, 192), bool)
+        mask[20:60, 30:70] = True
+        tracked = Instance(
+            3, "victim", "person", "", "", 40, 60, {40: (30, 20, 70, 60), 60: (40, 20, 80, 60)}, {40: encode_rle(mask)}
+        )
+        shown.analysis = drawn_analysis(n_frames=80, fps=25.0)
+        shown.analysis.instances = [tracked]
+        marks, masks = viewer.instance_layers(shown, 42, 192)
+        assert marks == [{"id": 3, "box": [30.0, 20.0, 70.0, 60.0], "label": "3 victim", "colour": "#56B4E9"}]
+        assert masks is not None
+        assert ((masks[..., 3] > 0) == mask).all()
+        assert viewer.instance_layers(shown, 50, 192) == ([], None)
+
+    def test_the_viewer_forgets_its_frames_when_the_overlays_change(self, shown: Review) -> None:
+        versions = [viewer.viewer_payload("sid", shown)["version"]]
+        shown.analysis = drawn_analysis(n_frames=80, fps=25.0)
+        shown.analysis.instances = []
+        versions.append(viewer.viewer_payload("sid", shown)["version"])
+        shown.analysis.instances = [drawn_instance()]
+        versions.append(viewer.viewer_payload("sid", shown)["version"])
+        assert len(set(versions)) == 3
+
+
+class TestPanels:
+    def test_every_string_from_outside_is_escaped(self, shown: Review) -> None:
+        evil = "<img src=x onerror=alert(1)>"
+        shown.name = evil
+        shown.analysis = drawn_analysis(n_frames=80, fps=25.0)
+        shown.analysis.warnings = [evil + '"']
+        shown.analysis.events = [
+            type(e)(e.start_s, e.end_s, e.peak_s, e.peak_score, evil) for e in shown.analysis.events
+        ]
+        shown.analysis.instances = [Instance(1, evil, evil, evil, evil, 0, 9, {}, {})]  # type: ignore[arg-type]
+        pages = [panels.clip_html(shown), panels.events_html(shown), panels.instances_html(shown)]
+        pages += [
+            panels.progress_html(Progress(evil, 0.5)),
+            panels.progress_html(None, evil),
+            panels.header_html(evil, evil),
+        ]
+        assert all("<img" not in page for page in pages)
+        assert all("&lt;img" in page for page in pages)
+
+    def test_empty_states_say_what_to_do(self, shown: Review) -> None:
+        assert "once the clip is analysed" in panels.events_html(None)
+        shown.analysis = drawn_analysis(n_frames=80, fps=25.0)
+        shown.analysis.events, shown.analysis.instances = [], []
+        assert "above the threshold" in panels.events_html(shown)
+        assert "Find instances" in panels.instances_html(shown)
+
+    def test_chips_seek_and_an_answer_without_evidence_is_marked(self) -> None:
+        chips = panels.chips_html([Evidence(1.5, 2.5), Evidence(1.5, 2.5, 4), Evidence(1.5, 2.5)], answered=True)
+        assert chips.count("<button") == 2
+        assert 'data-seek-s="1.5000"' in chips
+        assert 'data-instance="4"' in chips
+        assert panels.NO_EVIDENCE in panels.chips_html([], answered=True)
+        assert panels.NO_EVIDENCE not in panels.chips_html([], answered=False)
+
+    @pytest.mark.parametrize(
+        ("n", "text"), [(1, "single"), (2, "2nd"), (3, "3rd"), (11, "11th"), (16, "16th"), (21, "21st")]
+    )
+    def test_ordinals(self, n: int, text: str) -> None:
+        assert panels.ordinal(n) == text
+
+
+class TestLibrary:
+    def test_only_samples_can_be_picked(self, tmp_path: Path) -> None:
+        drawn.write_clip(tmp_path / "one.mp4", n_frames=5)
+        assert library.sample_path(tmp_path, "one").name == "one.mp4"
+        for name in ("two", "../one", "", "/etc/passwd"):
+            with pytest.raises(InputError, match="no sample"):
+                library.sample_path(tmp_path, name)
+
+    def test_samples_carry_truth_and_broken_files_are_left_out(self, tmp_path: Path) -> None:
+        drawn.write_clip(tmp_path / "fight.mp4", n_frames=25)
+        (tmp_path / "broken.mp4").write_bytes(b"no video")
+        truth = {"fps": 25, "events": [{"start_frame": 5, "end_frame": 10, "category": "fighting"}]}
+        (tmp_path / "fight.json").write_text(json.dumps(truth))
+        [sample] = library.read_samples(tmp_path)
+        assert (sample.name, sample.title, sample.duration_s) == ("fight", "fighting", 1.0)
+        assert truth_of(tmp_path / "fight.mp4") == [(0.2, 0.4, "fighting")]
+        assert "No sample clips" in library.samples_html([])
+
+
+class TestFlows:
+    def test_a_clip_is_shown_first_then_its_curve_then_everything(self, services: Services, clip_path: Path) -> None:
+        session = services.sessions.create()
+        views = list(review.open_and_analyse(services, session, clip_path))
+        assert views[0].review_changed
+        assert views[0].progress is not None
+        assert views[-1].progress is None
+        assert session.require_analysis().clip.n_frames == 80
+        assert views[-1].curve is not None
+        assert len(views[-1].curve["score"]) == len(session.require_analysis().dense.score)
+
+    def test_a_bad_clip_leaves_the_page_as_it_was(self, services: Services, clip_path: Path, tmp_path: Path) -> None:
+        session = services.sessions.create()
+        list(review.open_and_analyse(services, session, clip_path))
+        before = session.review
+        bad = tmp_path / "text.mp4"
+        bad.write_text("no film")
+        with pytest.raises(ClipError, match=r"text\.mp4"):
+            list(review.open_and_analyse(services, session, bad))
+        assert session.review is before
+        assert before is not None
+        assert before.analysis is not None
+
+    def test_cancel_brings_the_clip_before_back(self, services: Services, clip_path: Path, tmp_path: Path) -> None:
+        session = services.sessions.create()
+        list(review.open_and_analyse(services, session, clip_path))
+        before = session.review
+        other = drawn.write_clip(tmp_path / "other.mp4", drawn.moving_square, n_frames=200)
+        flow = review.open_and_analyse(services, session, other)
+        assert next(flow).review is not before
+        next(flow)
+        assert session.run is not None
+        session.run.cancel()
+        assert list(flow)[-1].note == "cancelled"
+        assert session.review is before
+
+    def test_two_sessions_keep_their_own_clips(self, services: Services, clip_path: Path, tmp_path: Path) -> None:
+        other = drawn.write_clip(tmp_path / "other.mp4", drawn.moving_square, n_frames=30)
+        one, two = services.sessions.create(), services.sessions.create()
+        for session, path in ((one, clip_path), (two, other)):
+            list(review.open_and_analyse(services, session, path))
+        assert one.require_review().clip.n_frames == 80
+        assert two.require_review().clip.n_frames == 30
+        assert services.conversation(one) is not services.conversation(two)
+
+    def test_an_answer_streams_and_its_turn_is_kept(self, services: Services, clip_path: Path) -> None:
+        session = services.sessions.create()
+        list(review.open_and_analyse(services, session, clip_path))
+        views = list(chat.answer(session, services.conversation(session), "judgement"))
+        assert [m["role"] for m in views[0].messages] == ["user", "assistant"]
+        assert views[0].messages[0]["content"] == chat.shown_question("judgement") != "judgement"
+        assert not views[0].done
+        assert views[-1].done
+        assert [t.kind for t in session.require_analysis().dialogue] == ["judgement"]
+
+    def test_stop_keeps_what_was_said_and_the_next_question_works(self, services: Services, clip_path: Path) -> None:
+        session = services.sessions.create()
+        list(review.open_and_analyse(services, session, clip_path))
+        conversation = services.conversation(session)
+        flow = chat.answer(session, conversation, "description")
+        next(flow)
+        next(flow)
+        with pytest.raises(InputError, match="still being written"):
+            next(chat.answer(session, conversation, "analysis"))
+        session.stop.set()
+        last = list(flow)[-1]
+        assert last.messages[-1]["content"].endswith(chat.STOPPED)
+        assert len(list(chat.answer(session, conversation, "analysis"))[-1].messages) == 4
+
+    @pytest.mark.parametrize("question", ["", "   ", "x" * 5000])
+    def test_a_question_that_cannot_be_asked_changes_nothing(
+        self, services: Services, clip_path: Path, question: str
+    ) -> None:
+        session = services.sessions.create()
+        list(review.open_and_analyse(services, session, clip_path))
+        with pytest.raises(InputError):
+            list(chat.answer(session, services.conversation(session), question))
+        assert session.require_review().messages == []
+        assert not session.answering.locked()

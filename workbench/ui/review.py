@@ -1,0 +1,133 @@
+"""The flows of the page, told as plain values: open and analyse a clip, find instances. No Gradio here.
+
+A clip that fails, or is cancelled, leaves the page as it was: the clip before it comes back, nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import InputError
+from workbench.ui import timeline, viewer
+from workbench.ui.runs import Cancelled, Progress
+from workbench.ui.services import Services
+from workbench.ui.session import Review, Session
+
+
+@dataclass(frozen=True)
+class PageView:
+    """What changes on the page. `review_changed`: another clip came, or its analysis; else only progress moved."""
+
+    review: Review | None
+    progress: Progress | None
+    curve: dict[str, Any] | None = None
+    review_changed: bool = False
+    player_changed: bool = False
+    note: str = ""
+
+
+def _curve(session: Session, review: Review | None) -> dict[str, Any] | None:
+    if review is None:
+        return None
+    if review.analysis is None:
+        return timeline.partial_payload(session.id, review, None)
+    return timeline.payload(session.id, review, review.analysis)
+
+
+def current(session: Session, note: str = "") -> PageView:
+    """The page as the session stands."""
+    return PageView(session.review, None, _curve(session, session.review), review_changed=True, note=note)
+
+
+def open_and_analyse(
+    services: Services, session: Session, path: str | Path, name: str | None = None
+) -> Iterator[PageView]:
+    """Open `path`, show its first frame, then its curve as it grows, then everything.
+
+    Raises:
+        WorkbenchError: the clip cannot be read or analysed; the clip before it is on the page again.
+    """
+    review = services.open_review(path, name)
+    _stop_all(session)
+    previous = session.show(review)
+    yield replace(current(session), progress=Progress("opening", 0.0))
+    done = False
+    try:
+        run = session.run = services.analyse(review)
+        for progress in run.updates():
+            yield PageView(review, progress, timeline.partial_payload(session.id, review, progress.partial))
+        review.analysis = run.result()
+        done = True
+    except Cancelled:
+        pass
+    finally:
+        run.cancel()
+        _settle(session, review, previous, keep=done)
+    yield current(session, "" if done else "cancelled")
+    if done and review.player is None:
+        yield from _make_player(services, session, review)
+
+
+def _make_player(services: Services, session: Session, review: Review) -> Iterator[PageView]:
+    """Make the browser-playable copy; the analysis is on the page already and can be read meanwhile."""
+    run = session.run = services.make_player_file(review)
+    try:
+        for progress in run.updates():
+            yield PageView(review, progress)
+        review.player = run.result()
+    except Cancelled:
+        yield PageView(review, None, note="the player stays empty; stepping works")
+        return
+    finally:
+        run.cancel()
+    if session.review is review:
+        yield PageView(review, None, player_changed=True)
+
+
+def _stop_all(session: Session) -> None:
+    session.stop.set()
+    if session.run is not None:
+        session.run.cancel()
+
+
+def _settle(session: Session, review: Review, previous: Review | None, *, keep: bool) -> None:
+    """Release the clip that is no longer shown; a third clip that came meanwhile stays untouched."""
+    if keep:
+        surplus: Review | None = previous
+    else:
+        surplus = review
+        if session.review is review:
+            session.show(previous)
+    if surplus is not None and surplus is not session.review:
+        surplus.close()
+
+
+def find_instances(services: Services, session: Session) -> Iterator[PageView]:
+    """Look for the instances of the clip on the page.
+
+    Raises:
+        InputError: no analysed clip, or other work is still running.
+    """
+    analysis, review = session.require_analysis(), session.require_review()
+    if session.run is not None and session.run.active:
+        raise InputError("Other work on this clip is still running; wait for it or cancel it.")
+    run = session.run = services.find_instances(review, analysis)
+    note = ""
+    try:
+        for progress in run.updates():
+            yield PageView(review, progress)
+        analysis.instances = run.result()
+        note = "" if analysis.instances else "no instance found"
+    except Cancelled:
+        note = "cancelled"
+    finally:
+        run.cancel()
+    yield current(session, note)
+
+
+def viewer_value(session: Session, review: Review | None) -> str:
+    """The viewer's value for a clip, or for none."""
+    return timeline.encode(viewer.viewer_payload(session.id, review) if review else None)

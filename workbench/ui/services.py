@@ -1,0 +1,157 @@
+"""What the page asks of the library: open a clip, analyse it, find instances, hold a dialogue.
+
+Built once in `app.py`. The model stack is loaded in the background, so that the page is there at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import StackError, WorkbenchError
+from workbench.profiles import ASSETS, get_profile
+from workbench.records import Analysis, Instance
+from workbench.ui.runs import Report, Run
+from workbench.ui.session import Review, Session, SessionTable
+
+if TYPE_CHECKING:
+    from workbench.conversation import Conversation
+    from workbench.stack.loading import ModelStack
+
+PLAYABLE = {"mov,mp4,m4a,3gp,3g2,mj2": {"h264", "av1"}, "matroska,webm": {"vp8", "vp9", "av1"}}
+
+
+class Services:
+    """Everything behind the page: the stack of `profile`, the sessions, the worker, and a folder for caches."""
+
+    def __init__(
+        self,
+        profile: str = "bundled",
+        *,
+        work_dir: Path | None = None,
+        samples_dir: Path | None = None,
+        device: str | None = None,
+        load: Callable[[str | None], ModelStack] | None = None,
+    ) -> None:
+        """`load` makes the stack for a device; by default that of `profile`."""
+        self.profile = get_profile(profile)
+        self._owns_work_dir = work_dir is None
+        self._features_dir = None if work_dir is None else work_dir / "features"  # None: the user's own cache
+        self.work_dir = work_dir or Path(tempfile.mkdtemp(prefix="workbench-"))
+        self.samples_dir = samples_dir or ASSETS / "samples"
+        self.sessions = SessionTable()
+        self._worker = ThreadPoolExecutor(1, "stack")
+        self._loader = ThreadPoolExecutor(1, "load")
+        self._stack: Future[ModelStack] = self._loader.submit(load or self._load, device)
+
+    def _load(self, device: str | None) -> ModelStack:
+        from workbench.stack.loading import ModelStack
+
+        return ModelStack.load(self.profile, device=device)
+
+    def stack(self) -> ModelStack:
+        """The model stack; waits while it loads. Raises `StackError` when it could not be loaded."""
+        return self._stack.result()
+
+    def stack_line(self) -> str:
+        """What the page says of the stack: title, adapter, device. Waits while it loads."""
+        try:
+            stack = self.stack()
+        except WorkbenchError as error:
+            return f"{self.profile.title} is not usable: {error}"
+        adapter = f"adapter {stack.adapter}" if stack.adapter else ""
+        return " · ".join(filter(None, [stack.profile.title, adapter, str(stack.device).upper()]))
+
+    def open_review(self, path: str | Path, name: str | None = None) -> Review:
+        """Open a clip, with the ground truth beside it when there is one. Raises `ClipError` when it cannot be read."""
+        from workbench.video import Clip
+
+        path = Path(path)
+        clip = Clip.open(path)
+        return Review(clip, name or path.name, path if plays_in_browser(path) else None, truth=truth_of(path))
+
+    def analyse(self, review: Review) -> Run[Analysis]:
+        """Start the analysis of a clip; the stage and the curve so far come as progress."""
+        from workbench.analysis import analyse
+        from workbench.conversation import name_events
+
+        def work(report: Report) -> Analysis:
+            report("loading the model stack", 0.0)
+            stack = self.stack()
+            analysis = analyse(review.clip, stack, progress=report, cache_dir=self._features_dir)
+            report("naming the events", 0.0)
+            name_events(stack, analysis)
+            return analysis
+
+        return Run(work, self._worker)
+
+    def find_instances(self, review: Review, analysis: Analysis) -> Run[list[Instance]]:
+        """Start looking for who takes part in the events of an analysed clip."""
+        from workbench.instances import find_instances
+
+        return Run(lambda report: find_instances(review.clip, self.stack(), analysis, report), self._worker)
+
+    def conversation(self, session: Session) -> Conversation:
+        """The dialogue about the session's clip, begun when it is first needed."""
+        from workbench.conversation import Conversation
+
+        analysis, review = session.require_analysis(), session.require_review()
+        if review.conversation is None:
+            review.conversation = Conversation(self.stack(), analysis)
+        return review.conversation
+
+    def make_player_file(self, review: Review) -> Run[Path]:
+        """Start making the h264 copy that stands in for a clip the browser cannot play; made once per content."""
+
+        def work(report: Report) -> Path:
+            from workbench.render import transcode_proxy
+
+            proxy = self.proxies_dir / f"{review.clip.info.sha256}.mp4"
+            if not proxy.exists():
+                proxy.parent.mkdir(parents=True, exist_ok=True)
+                transcode_proxy(review.clip, proxy, lambda done: report("making a copy the browser can play", done))
+            return proxy
+
+        return Run(work, self._worker)
+
+    @property
+    def proxies_dir(self) -> Path:
+        """Where browser-playable copies are kept."""
+        return self.work_dir / "proxies"
+
+    def close(self) -> None:
+        """End all work and remove the work folder if it was made here."""
+        self.sessions.close()
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        if self._owns_work_dir:
+            shutil.rmtree(self.work_dir, ignore_errors=True)
+
+
+def plays_in_browser(path: Path) -> bool:
+    """Whether every browser decodes this container and codec."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = next(iter(container.streams.video), None)
+            codec = stream.codec_context.name if stream else ""
+            pixels = stream.codec_context.pix_fmt if stream else ""
+            return codec in PLAYABLE.get(container.format.name, set()) and pixels in {"yuv420p", "yuvj420p"}
+    except av.FFmpegError as error:
+        raise StackError(f"{path.name} was moved while it was on the page; upload it again.") from error
+
+
+def truth_of(path: Path) -> list[tuple[float, float, str]]:
+    """Ground-truth events `(start_s, end_s, category)` written beside a sample clip; empty when there are none."""
+    beside = [path.with_suffix(".json"), path.parent.parent / "truth" / f"{path.stem}.json"]
+    document = next((json.loads(p.read_text("utf-8")) for p in beside if p.is_file()), None)
+    if not document:
+        return []
+    fps = float(document["fps"])
+    return [(e["start_frame"] / fps, e["end_frame"] / fps, str(e["category"])) for e in document.get("events", [])]

@@ -1,0 +1,133 @@
+"""Who looks at what: plain state of one visitor, and the bounded table of all visitors.
+
+Gradio's own state keeps only the session id, an unguessable token; decoders, analyses and the cached video
+prefix of a conversation stay here, so two visitors cannot mix and a forgotten tab cannot hold memory for ever.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import InputError
+from workbench.records import Analysis, Instance
+
+if TYPE_CHECKING:
+    from workbench.conversation import Conversation
+    from workbench.ui.runs import Run
+    from workbench.video import Clip
+
+MAX_SESSIONS = 32
+
+
+@dataclass
+class Review:
+    """One clip under review and everything known of it. `player` is a file the browser can play, once there is one."""
+
+    clip: Clip
+    name: str
+    player: Path | None
+    key: str = field(default_factory=lambda: secrets.token_hex(6))
+    truth: list[tuple[float, float, str]] = field(default_factory=list)
+    analysis: Analysis | None = None
+    conversation: Conversation | None = None
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def instances(self) -> list[Instance]:
+        """The instances found so far; none before the clip is analysed."""
+        return self.analysis.instances if self.analysis else []
+
+    def close(self) -> None:
+        """Release the decoder."""
+        self.clip.close()
+
+
+@dataclass
+class Session:
+    """One visitor's tab."""
+
+    id: str
+    review: Review | None = None
+    run: Run[Any] | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    answering: threading.Lock = field(default_factory=threading.Lock)
+    last_used_s: float = field(default_factory=time.monotonic)
+
+    def require_review(self) -> Review:
+        """The clip under review. Raises `InputError` when there is none."""
+        if self.review is None:
+            raise InputError("No clip is open; upload one or pick a sample first.")
+        return self.review
+
+    def require_analysis(self) -> Analysis:
+        """The analysis under review. Raises `InputError` when there is none yet."""
+        analysis = self.require_review().analysis
+        if analysis is None:
+            raise InputError("This clip is not analysed yet; wait for the progress bar or analyse it again.")
+        return analysis
+
+    def show(self, review: Review | None) -> Review | None:
+        """Make `review` the one on the page and hand back the one it replaces, still open."""
+        previous, self.review = self.review, review
+        return previous
+
+    def close(self) -> None:
+        """Cancel what runs and release what is open."""
+        self.stop.set()
+        if self.run is not None:
+            self.run.cancel()
+        if self.review is not None:
+            self.review.close()
+            self.review = None
+
+
+class SessionTable:
+    """At most `limit` sessions; the one unused longest goes first."""
+
+    def __init__(self, limit: int = MAX_SESSIONS) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+
+    def create(self) -> Session:
+        """A new, empty session under a fresh unguessable id."""
+        session = Session(secrets.token_urlsafe(18))
+        with self._lock:
+            self._sessions[session.id] = session
+            surplus = [self._sessions.popitem(last=False)[1] for _ in range(len(self._sessions) - self._limit)]
+        for old in surplus:
+            old.close()
+        return session
+
+    def get(self, session_id: str | None) -> Session:
+        """The session of that id. Raises `InputError` when it has been released or never was."""
+        with self._lock:
+            session = self._sessions.get(session_id or "")
+            if session is None:
+                raise InputError("This tab was idle for long and its session was released; reload the page.")
+            self._sessions.move_to_end(session.id)
+        session.last_used_s = time.monotonic()
+        return session
+
+    def drop(self, session_id: str | None) -> None:
+        """Close and forget a session; unknown ids are ignored, tabs may be closed twice."""
+        with self._lock:
+            session = self._sessions.pop(session_id or "", None)
+        if session is not None:
+            session.close()
+
+    def close(self) -> None:
+        """Close every session."""
+        with self._lock:
+            sessions, self._sessions = list(self._sessions.values()), OrderedDict()
+        for session in sessions:
+            session.close()
+
+    def __len__(self) -> int:
+        return len(self._sessions)

@@ -1,0 +1,219 @@
+// Body of the timeline's js_on_load: `element`, `props`, `server`, `trigger`, `watch` come from gr.HTML.
+const { h, svg, clock, emit, on } = window.aw;
+const root = element.querySelector(".aw-tl");
+const body = root.querySelector(".aw-tl-body");
+const canvas = body.querySelector("svg");
+const tip = body.querySelector(".aw-tip");
+const readout = root.querySelector(".aw-tl-read");
+const PAD = { left: 34, right: 12, top: 26, bottom: 20 };
+let data = null, view = [0, 1], playhead = 0, currentEvent = -1, dragging = false;
+let size = { width: 0, height: 0 };
+
+const inner = () => ({ width: Math.max(1, size.width - PAD.left - PAD.right), height: Math.max(1, size.height - PAD.top - PAD.bottom) });
+const x = (t) => PAD.left + ((t - view[0]) / (view[1] - view[0])) * inner().width;
+const y = (score) => PAD.top + (1 - score) * inner().height;
+const timeAt = (px) => Math.min(data.duration_s, Math.max(0, view[0] + ((px - PAD.left) / inner().width) * (view[1] - view[0])));
+const scoreAt = (t) => {
+  const times = data.time_s;
+  if (!data.score.length) return null;
+  let low = 0, high = times.length - 1;
+  while (low < high) { const middle = (low + high) >> 1; if (times[middle] < t) low = middle + 1; else high = middle; }
+  if (low === 0 || times[low] <= t) return data.score[low];
+  const span = times[low] - times[low - 1] || 1;
+  return data.score[low - 1] + ((t - times[low - 1]) / span) * (data.score[low] - data.score[low - 1]);
+};
+
+const line = (values) => values.map((v, i) => `${i ? "L" : "M"}${x(data.time_s[i]).toFixed(1)} ${y(v).toFixed(1)}`).join("");
+const tickStep = (span, width) => {
+  const wanted = (span / width) * 72;
+  return [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].find((step) => step >= wanted) || 7200;
+};
+
+function drawAxis() {
+  const group = svg("g", { class: "aw-axis" });
+  for (const level of [0, 0.5, 1]) {
+    group.append(svg("line", { x1: PAD.left, x2: size.width - PAD.right, y1: y(level), y2: y(level) }),
+      svg("text", { x: PAD.left - 6, y: y(level) + 3.5, "text-anchor": "end", text: level === 0.5 ? "0.5" : String(level) }));
+  }
+  const step = tickStep(view[1] - view[0], inner().width);
+  for (let t = Math.ceil(view[0] / step) * step; t <= view[1] + 1e-6; t += step) {
+    group.append(svg("line", { class: "aw-tick", x1: x(t), x2: x(t), y1: y(0), y2: y(0) + 4 }),
+      svg("text", { x: x(t), y: y(0) + 15, "text-anchor": "middle", text: clock(t, step < 1 ? 1 : 0) }));
+  }
+  return group;
+}
+
+function drawCurves() {
+  const group = svg("g", { "clip-path": "url(#aw-tl-clip)" });
+  if (!data.time_s.length) return group;
+  const shape = data.score.length ? data.score : Object.values(data.parts)[0];   // while it runs, motion is all there is
+  const area = `${line(shape)}L${x(data.time_s.at(-1)).toFixed(1)} ${y(0)}L${x(data.time_s[0]).toFixed(1)} ${y(0)}Z`;
+  group.append(svg("path", { class: "aw-area", d: area }));
+  if (data.threshold !== null) group.append(svg("path", { class: "aw-area-hot", d: area, "clip-path": "url(#aw-tl-hot)" }));
+  for (const [name, values] of Object.entries(data.parts)) group.append(svg("path", { class: `aw-part aw-part-${name}`, d: line(values) }));
+  if (data.score.length) group.append(svg("path", { class: "aw-curve", d: line(data.score) }));
+  return group;
+}
+
+function drawSpans() {
+  const group = svg("g", { "clip-path": "url(#aw-tl-clip)" });
+  data.truth.forEach((span) => group.append(svg("rect", { class: "aw-truth", x: x(span.start_s), width: Math.max(2, x(span.end_s) - x(span.start_s)), y: y(0) - 3, height: 3 },
+    svg("title", { text: `Ground truth: ${span.category}` }))));
+  data.events.forEach((event, i) => {
+    const left = x(event.start_s), width = Math.max(3, x(event.end_s) - left);
+    const name = `Event ${i + 1}${event.category ? `, ${event.category}` : ""}: ${clock(event.start_s, 1)} to ${clock(event.end_s, 1)}, peak ${event.peak_score.toFixed(2)}`;
+    const label = event.category || `event ${i + 1}`;
+    const span = svg("g", { class: `aw-span${i === currentEvent ? " is-current" : ""}`, role: "button", "aria-label": name });
+    span.append(svg("rect", { class: "aw-span-band", x: left, width, y: PAD.top, height: inner().height }),
+      svg("rect", { class: "aw-span-cap", x: left, width, y: PAD.top - 3, height: 3 }));
+    if (width > label.length * 6 + 8) span.append(svg("text", { x: left + 5, y: PAD.top + 12, text: label }));
+    group.append(span);
+  });
+  return group;
+}
+
+function drawMarks() {
+  const group = svg("g", { class: "aw-marks" });
+  const visible = (t) => t >= view[0] && t <= view[1];
+  data.uniform.filter((mark) => visible(mark.t)).forEach((mark) =>
+    group.append(svg("line", { class: "aw-uniform", x1: x(mark.t), x2: x(mark.t), y1: 5, y2: 17 })));
+  data.sampled.filter((mark) => visible(mark.t)).forEach((mark) => {
+    const cx = x(mark.t);
+    const node = svg("path", { class: "aw-sample", d: `M${cx} 4l5 7l-5 7l-5 -7Z`, role: "button", "data-mark": mark.frame, "aria-label": `Sampled frame ${mark.frame}` });
+    node.addEventListener("pointerdown", (event) => { event.stopPropagation(); root.focus({ preventScroll: true }); emit("seek", { frame: mark.frame }); });
+    node.addEventListener("pointerenter", () => showMark(mark));
+    node.addEventListener("pointerleave", hideTip);
+    group.append(node);
+  });
+  data.events.filter((event) => visible(event.peak_s)).forEach((event, i) => {
+    const node = svg("circle", { class: "aw-peak", cx: x(event.peak_s), cy: y(event.peak_score), r: 4.5, role: "button", "aria-label": `Peak of event ${i + 1}` });
+    node.addEventListener("pointerdown", (e) => { e.stopPropagation(); root.focus({ preventScroll: true }); emit("seek", { frame: event.peak_frame }); });
+    group.append(node);
+  });
+  return group;
+}
+
+function drawThreshold() {
+  if (data.threshold === null) return svg("g", {});
+  const at = y(data.threshold);
+  return svg("g", { class: "aw-threshold" },
+    svg("line", { x1: PAD.left, x2: size.width - PAD.right, y1: at, y2: at }),
+    svg("text", { x: size.width - PAD.right - 2, y: at - 4, "text-anchor": "end", text: `threshold ${data.threshold.toFixed(2)}` }));
+}
+
+function draw() {
+  size = { width: body.clientWidth, height: body.clientHeight };
+  root.classList.toggle("is-empty", !data);
+  canvas.replaceChildren();
+  if (!data || !size.width) return;
+  canvas.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
+  const hot = data.threshold === null ? 0 : y(data.threshold) - PAD.top;
+  canvas.append(
+    svg("defs", {},
+      svg("clipPath", { id: "aw-tl-clip" }, svg("rect", { x: PAD.left, y: 0, width: inner().width, height: size.height })),
+      svg("clipPath", { id: "aw-tl-hot" }, svg("rect", { x: PAD.left, y: PAD.top, width: inner().width, height: Math.max(0, hot) }))),
+    drawAxis(), drawSpans(), drawCurves(), drawThreshold(), drawMarks(),
+    svg("line", { class: "aw-hover", y1: PAD.top, y2: size.height - PAD.bottom, visibility: "hidden" }),
+    svg("g", { class: "aw-playhead" },
+      svg("line", { y1: PAD.top - 4, y2: size.height - PAD.bottom }),
+      svg("path", { d: `M-5 ${PAD.top - 9}h10v5l-5 5l-5 -5Z` })));
+  movePlayhead();
+}
+
+function movePlayhead() {
+  const node = canvas.querySelector(".aw-playhead");
+  if (!node) return;
+  node.setAttribute("transform", `translate(${x(playhead)} 0)`);
+  node.setAttribute("visibility", playhead < view[0] - 1e-6 || playhead > view[1] + 1e-6 ? "hidden" : "visible");
+}
+
+function placeTip(px) {
+  tip.hidden = false;
+  const half = tip.offsetWidth / 2;
+  tip.style.left = `${Math.min(size.width - half - 4, Math.max(half + 4, px))}px`;
+}
+
+async function showMark(mark) {
+  tip.replaceChildren(h("img", { alt: "", width: 160 }), h("span", { text: `frame ${mark.frame} · ${clock(mark.t)}` }));
+  placeTip(x(mark.t));
+  const image = tip.querySelector("img");
+  const source = await window.aw.thumbnail(server, data.sid, data.key, mark.frame);
+  if (source && image.isConnected) image.src = source;
+}
+function hideTip() { tip.hidden = true; }
+
+function hover(px) {
+  const node = canvas.querySelector(".aw-hover");
+  if (!data || !node || px < PAD.left || px > size.width - PAD.right) return leave();
+  const t = timeAt(px), score = scoreAt(t);
+  node.setAttribute("x1", px); node.setAttribute("x2", px); node.setAttribute("visibility", "visible");
+  readout.textContent = `${clock(t)}${score === null ? "" : ` · score ${score.toFixed(2)}`}`;
+}
+function leave() {
+  canvas.querySelector(".aw-hover")?.setAttribute("visibility", "hidden");
+  readout.textContent = "";
+}
+
+function zoom(factor, centre) {
+  const least = Math.min(data.duration_s, 8 / Math.max(1, data.fps));
+  const span = Math.min(data.duration_s, Math.max(least, (view[1] - view[0]) * factor));
+  const share = (centre - view[0]) / (view[1] - view[0]);
+  const start = Math.min(data.duration_s - span, Math.max(0, centre - share * span));
+  view = [start, start + span];
+  draw();
+}
+function zoomTo(start, end) {
+  const margin = Math.max(0.3, (end - start) * 0.25);
+  view = [Math.max(0, start - margin), Math.min(data.duration_s, end + margin)];
+  draw();
+}
+
+canvas.addEventListener("pointerdown", (event) => {
+  if (!data || event.button !== 0) return;
+  root.focus({ preventScroll: true });
+  dragging = true;
+  canvas.setPointerCapture(event.pointerId);
+  emit("seek", { t: timeAt(event.offsetX) });
+});
+canvas.addEventListener("pointermove", (event) => {
+  const px = event.clientX - canvas.getBoundingClientRect().left;
+  hover(px);
+  if (dragging) emit("seek", { t: timeAt(px) });
+});
+canvas.addEventListener("pointerup", () => { dragging = false; });
+canvas.addEventListener("pointercancel", () => { dragging = false; });
+canvas.addEventListener("pointerleave", leave);
+canvas.addEventListener("dblclick", () => { if (data) { view = [0, data.duration_s]; draw(); } });
+canvas.addEventListener("wheel", (event) => {
+  if (!data || !(event.ctrlKey || event.shiftKey)) return;   // plain wheel scrolls the page
+  event.preventDefault();
+  zoom((event.deltaY || event.deltaX) > 0 ? 1.25 : 0.8, timeAt(event.offsetX));
+}, { passive: false });
+
+on("moved", ({ t, frame }) => {
+  playhead = t;
+  root.dataset.frame = frame;
+  if (!data) return;
+  const inside = data.events.findIndex((event) => t >= event.start_s && t <= event.end_s);
+  if (inside !== currentEvent) { currentEvent = inside; draw(); } else movePlayhead();
+});
+on("command", ({ zoom: wanted }) => {
+  if (!data || !wanted) return;
+  const event = data.events[currentEvent] || data.events[0];
+  if (wanted === "event" && event) zoomTo(event.start_s, event.end_s);
+  else { view = [0, data.duration_s]; draw(); }
+});
+
+function load() {
+  const next = window.aw.parse(props.value);
+  if (!next || next.key !== data?.key) { view = [0, next?.duration_s || 1]; playhead = 0; currentEvent = -1; }
+  data = next;
+  root.dataset.points = data ? data.score.length : 0;
+  for (const item of root.querySelectorAll("[data-part]")) item.hidden = !data || !(item.dataset.part in data.parts);
+  root.querySelector("[data-legend=truth]").hidden = !data?.truth.length;
+  draw();
+}
+window.aw.keyboard(root);
+new ResizeObserver(draw).observe(body);
+watch("value", load);
+load();

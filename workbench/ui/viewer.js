@@ -1,0 +1,211 @@
+// Body of the viewer's js_on_load. It owns the position in the clip: it answers `seek` and `command`, and says `moved`.
+const { h, svg, clock, emit, on, KEYS } = window.aw;
+const root = element.querySelector(".aw-viewer");
+const find = (selector) => root.querySelector(selector);
+const stage = find(".aw-stage"), sheet = find(".aw-sheet"), help = find(".aw-help");
+const base = find(".aw-base"), heat = find(".aw-heat"), masks = find(".aw-masks"), boxes = find(".aw-boxes"), screen = find(".aw-play");
+const layers = { heat: true, masks: true, boxes: true, labels: true };
+const cache = new Map();
+const CACHED = 90;
+let clip = null, shown = null, wanted = null, busy = false, moved = false, selected = null, playing = false, until = null, rate = 1;
+
+const player = () => document.querySelector("#aw-video video");
+const pixels = () => [480, 640, 960, 1280, 1920].find((w) => w >= stage.clientWidth * Math.min(2, devicePixelRatio)) || 1920;
+
+function fit() {
+  root.classList.toggle("is-narrow", root.clientWidth < 880);
+  if (!clip) return;
+  const scale = Math.min(stage.clientWidth / clip.width, stage.clientHeight / clip.height);
+  sheet.style.width = `${Math.floor(clip.width * scale)}px`;
+  sheet.style.height = `${Math.floor(clip.height * scale)}px`;
+}
+
+async function fetchFrame(request) {
+  const known = request.frame === undefined ? null : cache.get(request.frame);
+  if (known) { cache.delete(known.frame); cache.set(known.frame, known); return known; }
+  const key = clip.version;
+  const reply = await server.frame({ sid: clip.sid, width: pixels(), ...request });
+  if (reply && !reply.error && key === clip?.version) {
+    cache.set(reply.frame, reply);
+    while (cache.size > CACHED) cache.delete(cache.keys().next().value);
+  }
+  return reply;
+}
+
+// Only the newest wish counts: while one frame is on its way, later wishes replace each other.
+async function seek(request) {
+  wanted = request;
+  if (busy) return;
+  busy = true;
+  try {
+    while (wanted && clip) {
+      const next = wanted, version = clip.version;
+      wanted = null;
+      const reply = await fetchFrame(next);
+      if (!reply || version !== clip?.version) continue;
+      if (reply.error) { note(reply.error); continue; }
+      await show(reply);
+    }
+  } catch (error) { note("This frame could not be fetched; is the server still running?"); console.error(error); }
+  busy = false;
+  prefetch();
+}
+
+async function show(reply) {
+  note("");
+  base.src = reply.image;
+  try { await base.decode(); } catch { return note(`Frame ${reply.frame} could not be shown.`); }
+  shown = reply;
+  root.dataset.frame = reply.frame;
+  stage.classList.remove("is-playing");
+  overlays();
+  if (!playing) syncPlayer(reply.time_s);
+  told(reply.frame, reply.time_s, reply.score);
+}
+
+function told(frame, t, score) {
+  find(".aw-count").textContent = `${frame} / ${clip.n_frames - 1}`;
+  find(".aw-time").textContent = clock(t, 3);
+  find(".aw-score").textContent = score === null || score === undefined ? "" : score.toFixed(2);
+  find(".aw-score").classList.toggle("is-hot", score !== null && clip.threshold !== null && score >= clip.threshold);
+  emit("moved", { frame, t });
+}
+
+function overlays() {
+  heat.hidden = !(layers.heat && shown?.heat);
+  if (shown?.heat) heat.src = shown.heat;
+  masks.hidden = !(layers.masks && shown?.masks);
+  if (shown?.masks) masks.src = shown.masks;
+  boxes.replaceChildren();
+  if (!shown) return;
+  boxes.setAttribute("viewBox", `0 0 ${clip.width} ${clip.height}`);
+  const unit = clip.width / Math.max(1, sheet.clientWidth);
+  for (const item of shown.instances) {
+    const [x0, y0, x1, y1] = item.box;
+    const group = svg("g", { class: item.id === selected ? "is-current" : null, style: `--role:${item.colour}` });
+    if (layers.boxes) group.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, "stroke-width": (item.id === selected ? 3 : 1.75) * unit }));
+    if (layers.labels) {
+      const size = 12 * unit, width = item.label.length * size * 0.58 + 8 * unit, top = Math.max(0, y0 - size * 1.45);
+      group.append(svg("rect", { class: "aw-tag", x: x0, y: top, width, height: size * 1.45 }),
+        svg("text", { x: x0 + 4 * unit, y: top + size * 1.05, "font-size": size, text: item.label }));
+    }
+    boxes.append(group);
+  }
+}
+
+function prefetch() {
+  if (!shown || playing || !clip) return;
+  const next = shown.frame + 1;
+  if (next < clip.n_frames && !cache.has(next)) setTimeout(() => { if (!busy && !playing && clip) fetchFrame({ frame: next }).catch(() => {}); }, 60);
+}
+
+function syncPlayer(t) {
+  const video = player();
+  if (video && video.readyState > 0 && Math.abs(video.currentTime - t) > 0.02) video.currentTime = t;
+}
+
+// Playing shows the browser's own decoding for smoothness; a pause puts the exact decoded frame back.
+function play(end = null) {
+  const video = player();
+  if (!video || !clip) return;
+  until = end;
+  video.playbackRate = rate;
+  video.play().catch(() => note("The browser cannot play this file; stepping by frame still works."));
+}
+function pause() { const video = player(); if (video) video.pause(); }
+function tick() {
+  const video = player();
+  if (!playing || !video || !clip) return;
+  if (video.videoWidth) {
+    if (screen.width !== video.videoWidth) { screen.width = video.videoWidth; screen.height = video.videoHeight; }
+    screen.getContext("2d").drawImage(video, 0, 0);
+    stage.classList.add("is-playing");
+  }
+  told(Math.min(clip.n_frames - 1, Math.round(video.currentTime * clip.fps)), video.currentTime, null);
+  if (until !== null && video.currentTime >= until) { until = null; video.pause(); }
+  requestAnimationFrame(tick);
+}
+document.addEventListener("play", (event) => {
+  if (event.target !== player() || !clip) return;
+  playing = true;
+  playButton();
+  requestAnimationFrame(tick);
+}, true);
+document.addEventListener("pause", (event) => {
+  if (event.target !== player() || !playing) return;
+  playing = false;
+  playButton();
+  if (clip) seek({ t: event.target.currentTime });
+}, true);
+document.addEventListener("loadeddata", (event) => { if (event.target === player() && shown && !playing) syncPlayer(shown.time_s); }, true);
+function playButton() {
+  find("[data-do=play]").setAttribute("aria-label", playing ? "Pause" : "Play");
+  root.classList.toggle("is-on", playing);
+}
+
+function note(text) { const node = find(".aw-note"); node.textContent = text; node.hidden = !text; }
+
+function nextEvent(direction) {
+  const now = shown ? shown.frame : 0;
+  const peaks = clip.events.map((event) => event.peak_frame).sort((a, b) => a - b);
+  const found = direction > 0 ? peaks.find((peak) => peak > now) : peaks.reverse().find((peak) => peak < now);
+  if (found !== undefined) go(found);
+}
+function go(frame) { moved = true; if (playing) pause(); seek({ frame: Math.min(clip.n_frames - 1, Math.max(0, frame)) }); }
+const here = () => (wanted?.frame ?? shown?.frame ?? 0);
+const dense = (direction) => {
+  const stride = Math.max(1, clip.stride);
+  return direction > 0 ? (Math.floor(here() / stride) + 1) * stride : (Math.ceil(here() / stride) - 1) * stride;
+};
+
+function toggle(name, value) {
+  layers[name] = value ?? !layers[name];
+  find(`[data-layer=${name}]`).setAttribute("aria-pressed", String(layers[name]));
+  overlays();
+}
+
+on("seek", ({ t, frame, instance }) => {
+  if (!clip) return;
+  moved = true;
+  if (instance !== undefined) selected = instance;
+  if (playing) pause();
+  seek(frame === undefined ? { t } : { frame });
+});
+on("command", (command) => {
+  if (command.help) { help.hidden = !help.hidden; return; }
+  if (!clip) return;
+  if (command.step) go(here() + command.step);
+  else if (command.stride) go(dense(command.stride));
+  else if (command.event) nextEvent(command.event);
+  else if (command.edge) go(command.edge < 0 ? 0 : clip.n_frames - 1);
+  else if (command.play) { moved = true; playing ? pause() : play(); }
+  else if (command.layer) toggle(command.layer);
+});
+
+root.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) { root.focus({ preventScroll: true }); return; }
+  if (button.dataset.layer) toggle(button.dataset.layer);
+  else if (button.dataset.do) emit("command", { step: { step: Number(button.dataset.by) }, stride: { stride: Number(button.dataset.by) },
+    event: { event: Number(button.dataset.by) }, play: { play: true }, help: { help: true } }[button.dataset.do]);
+});
+find(".aw-opacity").addEventListener("input", (event) => { heat.style.opacity = event.target.value / 100; });
+find(".aw-rate").addEventListener("change", (event) => { rate = Number(event.target.value); const video = player(); if (video) video.playbackRate = rate; });
+for (const [, , keys, meaning] of KEYS) if (keys) help.querySelector("dl").append(h("dt", { text: keys }), h("dd", { text: meaning }));
+
+function load() {
+  const next = window.aw.parse(props.value);
+  const fresh = !next || next.key !== clip?.key;
+  if (next?.version !== clip?.version) cache.clear();
+  if (fresh) { moved = false; shown = null; selected = null; if (playing) pause(); boxes.replaceChildren(); heat.hidden = masks.hidden = true; delete root.dataset.frame; note(""); }
+  clip = next;
+  root.classList.toggle("is-empty", !clip);
+  if (!clip) return;
+  for (const node of root.querySelectorAll("[data-needs]")) node.disabled = !clip[node.dataset.needs];
+  fit();
+  seek(moved && shown ? { frame: shown.frame } : { frame: clip.start_frame });
+}
+window.aw.keyboard(root);
+new ResizeObserver(() => { fit(); overlays(); }).observe(stage);
+watch("value", load);
+load();
