@@ -62,6 +62,22 @@ class Heatmaps:
     heatmap: np.ndarray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What the dense pass computed once and everything later reuses; `T` dense frames, stored as float16.
+
+    cls: `[T, C]` class tokens. tokens: `[T, n, D]` visual tokens (on disk, memory-mapped).
+    class_maps: `[T, 2, gh, gw]` similarity to normal and abnormal before the softmax.
+    heatmap: `[T, gh, gw]` in [0, 1]. saliency: `[T, gh, gw]` motion saliency in [0, 1].
+    """
+
+    cls: np.ndarray
+    tokens: np.ndarray
+    class_maps: np.ndarray
+    heatmap: np.ndarray
+    saliency: np.ndarray
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A span of time judged abnormal, with its highest score."""
@@ -126,6 +142,7 @@ class Analysis:
     timings_s: dict[str, float] = field(default_factory=dict)
     peak_rss_mb: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    features: Features | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_abnormal(self) -> bool:

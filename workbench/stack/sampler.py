@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from workbench.errors import InputError, StackError
 
-Method = Literal["ats", "uniform", "topk", "published"]
-METHODS: tuple[str, ...] = get_args(Method)
+SamplerName = Literal["ats", "uniform", "topk", "published"]
+METHODS: tuple[str, ...] = get_args(SamplerName)
 
 Indices = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
 
-def sample_frames(scores: np.ndarray, n: int, method: Method = "ats", tau: float = 0.1) -> Indices:
+def sample_frames(scores: np.ndarray, n: int, method: SamplerName = "ats", tau: float = 0.1) -> Indices:
     """Choose `n` of the dense frames.
 
     scores: [T], T ≥ 1, one per dense frame; negative ones count as 0. n ≥ 1. tau > 0: the weight of a frame that

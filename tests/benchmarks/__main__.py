@@ -1,0 +1,126 @@
+"""`make bench`: time, memory and quality of the bundled stack on this machine, as one table.
+
+    python -m tests.benchmarks [cost] [memory] [quality] [--clips N] [--minutes M]
+
+Without names, everything is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.benchmarks.clips import draw_clip
+from tests.benchmarks.process import BenchmarkError, Cost, run_measured
+
+# The street-world clips of the quality numbers; training draws from other seeds.
+HELD_OUT_SEED = 900_000
+QUALITY = {
+    "frame_auc": "frame ROC-AUC",
+    "pixel_auc": "pixel ROC-AUC",
+    "judgement_accuracy": "judgement yes/no accuracy",
+    "category_accuracy": "category accuracy",
+    "mask_iou_box": "mask IoU from a box, first frame",
+    "mask_iou_click": "mask IoU from a click, first frame",
+}
+QUESTIONS = ("judgement", "description", "analysis")
+
+
+class Row(NamedTuple):
+    """A line of the table: what was measured, the number with its unit, and what it is set against."""
+
+    what: str
+    value: str
+    against: str = ""
+
+
+def cost_rows(folder: Path, _options: argparse.Namespace) -> list[Row]:
+    """Ten seconds at 640x480 with heatmaps and a dialogue of three turns, from process start to process end."""
+    clip = draw_clip(folder / "ten.mp4", seconds=10, size=(640, 480))
+    out = folder / "ten"
+    ask = [part for question in QUESTIONS for part in ("--ask", question)]
+    cost = _analyze(clip, out, folder / "ten-cache", "--heatmaps", *ask)
+    timings = json.loads((out / "analysis.json").read_text())["timings_s"]
+    steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in timings.items())
+    return [
+        Row("10 s clip, heatmaps, 3 turns: wall time", f"{cost.wall_s:.1f} s", "under 20 s"),
+        Row("  of which", f"{steps} s"),
+        Row("  real-time factor", f"{cost.wall_s / 10:.2f} s per second of clip"),
+        Row("  peak memory", f"{cost.peak_mb:.0f} MiB", "under 2048 MiB"),
+    ]
+
+
+def memory_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """A clip of one minute against a long one: memory must not grow with length."""
+    costs = {}
+    for minutes in (1, options.minutes):
+        clip = draw_clip(folder / f"{minutes}min.mp4", seconds=60 * minutes, size=(160, 120))
+        costs[minutes] = _analyze(clip, folder / f"{minutes}min", folder / f"{minutes}min-cache")
+        clip.unlink()
+    short, long = costs[1], costs[options.minutes]
+    return [
+        Row("1 min clip: peak memory", f"{short.peak_mb:.0f} MiB"),
+        Row(f"{options.minutes} min clip: peak memory", f"{long.peak_mb:.0f} MiB"),
+        Row("  more than the short one", f"{long.peak_mb - short.peak_mb:+.0f} MiB", "at most +300 MiB"),
+        Row("  ratio", f"{long.peak_mb / short.peak_mb:.2f}"),
+        Row(f"{options.minutes} min clip: wall time", f"{long.wall_s:.0f} s"),
+        Row("  real-time factor", f"{long.wall_s / (60 * options.minutes):.3f} s per second of clip"),
+    ]
+
+
+def quality_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """The bundled stack on street-world clips of a seed that training has not seen."""
+    scenes, metrics = folder / "scenes", folder / "metrics.json"
+    drawn = ["scenes", "--out", scenes, "--clips", str(options.clips), "--seed", str(HELD_OUT_SEED)]
+    run_measured("finetune", drawn, cache=folder / "scenes-cache")
+    wanted = ["evaluate", "--profile", "bundled", "--data", scenes, "--out", metrics]
+    run_measured("finetune", wanted, cache=folder / "quality-cache")
+    found = json.loads(metrics.read_text())
+    rows = [Row(f"street world, seed {HELD_OUT_SEED}, {options.clips} clips", "", "95 % interval")]
+    for name, title in QUALITY.items():
+        if name in found:
+            low, high = found.get(f"{name}_ci95", (float("nan"), float("nan")))
+            rows.append(Row(f"  {title}", f"{found[name]:.3f}", f"{low:.3f} to {high:.3f}"))
+    return rows
+
+
+def _analyze(clip: Path, out: Path, cache: Path, *more: str) -> Cost:
+    return run_measured("workbench", ["analyze", clip, "--out", out, "--device", "cpu", *more], cache=cache)
+
+
+MEASURES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
+    "cost": cost_rows,
+    "memory": memory_rows,
+    "quality": quality_rows,
+}
+
+
+def main() -> int:
+    """Measure what was asked for and print it; 1 if a measured command failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)} (default: all)")
+    parser.add_argument("--clips", type=int, default=60, help="clips of the quality numbers (default: 60)")
+    parser.add_argument("--minutes", type=int, default=30, help="length of the long clip (default: 30)")
+    options = parser.parse_args()
+    if unknown := set(options.names) - MEASURES.keys():
+        parser.error(f"no measurement called {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
+    failed = False
+    print(f"{'measured':<44}{'value':<34}against")
+    for name in options.names or MEASURES:
+        with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
+            try:
+                for row in MEASURES[name](Path(folder), options):
+                    print(f"{row.what:<44}{row.value:<34}{row.against}".rstrip(), flush=True)
+            except BenchmarkError as error:
+                failed = True
+                print(f"{name}: {error}", file=sys.stderr)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""`analyse(clip, stack)`: clip → features → scores → sampled frames, events and heatmaps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+
+from workbench.errors import InputError
+from workbench.events import find_events, smooth
+from workbench.features import Progress, dense_pass
+from workbench.records import Analysis, DenseScores, Heatmaps
+from workbench.stack.loading import ModelStack
+from workbench.stack.sampler import SamplerName, sample_frames
+from workbench.video import Clip
+
+FRAME_CHOICES = (8, 12, 16, 32)
+
+
+def analyse(
+    clip: Clip,
+    stack: ModelStack,
+    *,
+    sampler: SamplerName = "ats",
+    n_frames: int | None = None,
+    threshold: float | None = None,
+    progress: Progress | None = None,
+    cache_dir: Path | None = None,
+) -> Analysis:
+    """Score every moment of a clip and gather the evidence.
+
+    Args:
+        clip: an open clip. stack: the models.
+        sampler: which frames the language model will see; `ats` is Holmes-VAU eq. 2.
+        n_frames: how many of them; the profile's number if None.
+        threshold: fused score from which a moment is abnormal; the calibrated one if None.
+        progress: told about the stages `encode`, `score` and `done`; what it raises ends the analysis.
+        cache_dir: where features are kept between analyses of the same content.
+
+    Raises:
+        InputError: threshold or frame count out of range. ClipError: the clip does not decode.
+    """
+    n_frames = stack.profile.n_frames if n_frames is None else n_frames
+    threshold = stack.fusion.threshold if threshold is None else threshold
+    if not 1 <= n_frames <= 128:
+        raise InputError(f"The number of sampled frames must lie between 1 and 128, not {n_frames}.")
+    if not 0 < threshold < 1:
+        raise InputError(f"The threshold must lie between 0 and 1, not {threshold}.")
+    began = time.perf_counter()
+    dense = dense_pass(clip, stack, cache_dir=cache_dir, progress=progress)
+    encoded = time.perf_counter()
+    if progress:
+        progress("score", 0.0, None)
+    scorer = score_features(stack, dense.features.cls)
+    fused = smooth(stack.fusion(scorer, dense.motion), dense.time_s)
+    picked = sample_frames(fused, n_frames, sampler)
+    scored = time.perf_counter()
+    analysis = Analysis(
+        clip=clip.info,
+        profile=stack.profile.name,
+        adapter=stack.adapter,
+        dense=DenseScores(
+            stride=dense.stride,
+            frame_index=dense.frame_index,
+            time_s=dense.time_s,
+            score=fused,
+            parts={"scorer": scorer, "motion": dense.motion.astype(np.float32)},
+        ),
+        frame_score=np.repeat(fused, dense.stride)[: clip.info.n_frames],
+        sampled_frames=[int(dense.frame_index[i]) for i in picked],
+        sampler=sampler,
+        threshold=threshold,
+        events=find_events(fused, dense.time_s, threshold=threshold, end_s=clip.info.duration_s),
+        heatmaps=Heatmaps(dense.frame_index, dense.features.heatmap),
+        timings_s={"encode": encoded - began, "score": scored - encoded},
+        peak_rss_mb=psutil.Process().memory_info().rss / 2**20,
+        warnings=list(clip.info.warnings),
+        features=dense.features,
+    )
+    if progress:
+        progress("done", 1.0, None)
+    return analysis
+
+
+@torch.inference_mode()
+def score_features(stack: ModelStack, cls: np.ndarray) -> np.ndarray:
+    """Class tokens `[T, C]` → the scorer's part `float32 [T]` in (0, 1)."""
+    features = torch.from_numpy(np.asarray(cls, np.float32)).to(stack.device)[None]
+    return stack.scorer(features).scores[0].float().cpu().numpy()

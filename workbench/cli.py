@@ -1,0 +1,187 @@
+"""`python -m workbench …`: validate → call the library → print.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 the doctor found something missing,
+2 an error a person can act on (one line says which), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from workbench.records import Analysis, Turn
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+# As in workbench.stack.sampler, which is not imported here: --help should not wait for the model libraries.
+SAMPLERS = ("ats", "uniform", "topk", "published")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.command(args))
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; without this Python complains once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `command` to its function."""
+    parser = argparse.ArgumentParser(prog="python -m workbench", description="Video anomaly understanding.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_analyze(commands)
+    profiles = commands.add_parser("profiles", help="list the model stacks to choose from")
+    profiles.set_defaults(command=show_profiles)
+    doctor = commands.add_parser("doctor", help="check whether this machine has all that is needed")
+    doctor.set_defaults(command=show_doctor)
+    return parser
+
+
+def _add_analyze(commands: Any) -> None:
+    analyze = commands.add_parser(
+        "analyze",
+        help="analyse one clip",
+        description="Analyse one clip and write analysis.json and timeline.html (and what else is asked for) to DIR.",
+    )
+    analyze.add_argument("clip", type=Path, metavar="CLIP", help="a video file")
+    analyze.add_argument("--profile", default="bundled", metavar="NAME", help="model stack (default: bundled)")
+    analyze.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the results (default: out/NAME of the clip)"
+    )
+    analyze.add_argument(
+        "--ask",
+        action="append",
+        default=[],
+        metavar="QUESTION",
+        help="ask about the clip; may be given several times, each is a turn of one dialogue; "
+        "judgement, description and analysis ask the standard questions",
+    )
+    analyze.add_argument(
+        "--sampler", choices=SAMPLERS, default="ats", help="how the frames the language model sees are chosen"
+    )
+    analyze.add_argument("--frames", type=int, metavar="N", help="how many of them (default: as the profile says)")
+    analyze.add_argument("--threshold", type=float, metavar="X", help="score from which a moment is abnormal")
+    analyze.add_argument("--instances", action="store_true", help="find, track and describe who takes part")
+    analyze.add_argument("--heatmaps", action="store_true", help="write heatmaps.npz")
+    analyze.add_argument("--overlay", action="store_true", help="write overlay.mp4: heatmap, masks and score strip")
+    analyze.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: CUDA where there is one)")
+    analyze.set_defaults(command=analyze_clip)
+
+
+def analyze_clip(args: argparse.Namespace) -> int:
+    """`analyze`: the clip is opened before the models are loaded, so that a wrong file is told at once."""
+    from workbench.profiles import get_profile
+    from workbench.video import Clip
+
+    profile = get_profile(args.profile)
+    with Clip.open(args.clip) as clip:
+        from workbench.stack.loading import ModelStack
+        from workbench.workflow import Request, carry_out, prepare_folder, write_outputs
+
+        request = Request(tuple(args.ask), args.instances, args.sampler, args.frames, args.threshold)
+        folder = prepare_folder(args.out or Path("out") / args.clip.stem)
+        stack = ModelStack.load(profile, device=args.device)
+        with StageBar() as bar:
+            analysis = carry_out(clip, stack, request, progress=bar)
+            bar("write", 0.0, None)
+            paths = write_outputs(analysis, clip, folder, heatmaps=args.heatmaps, overlay=args.overlay)
+            bar("write", 1.0, None)
+    for warning in analysis.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    sys.stdout.write("\n".join(summary(analysis, paths)) + "\n")
+    return 0
+
+
+class StageBar(contextlib.AbstractContextManager["StageBar"]):
+    """A progress bar on stderr with one line a stage; silent where stderr is not a terminal."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._bar: tqdm | None = None
+
+    def __call__(self, stage: str, fraction: float, _partial: object) -> None:
+        from tqdm import tqdm
+
+        if stage == "done":
+            return
+        if stage != self._stage or self._bar is None:
+            self.close()
+            layout = "{desc:>10} {percentage:3.0f}% {bar:30} {elapsed}"
+            self._stage, self._bar = (
+                stage,
+                tqdm(total=1.0, desc=stage, bar_format=layout, disable=None, file=sys.stderr),
+            )
+        self._bar.update(min(1.0, fraction) - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the line of the current stage."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def summary(analysis: Analysis, paths: Sequence[Path]) -> list[str]:
+    """What `analyze` tells on stdout, line by line."""
+    from workbench.plots import clock, event_label
+
+    clip = analysis.clip
+    lines = [f"{clip.path}: {clock(clip.duration_s, 1)}, {clip.n_frames} frames, {clip.width}x{clip.height}"]
+    if not analysis.events:
+        lines.append(f"nothing above the threshold of {analysis.threshold:.2f}")
+    for event in analysis.events:
+        span = f"{clock(event.start_s, 1)} to {clock(event.end_s, 1)}"
+        lines.append(f"{event_label(event)}: {span}, score {event.peak_score:.2f} at {clock(event.peak_s, 1)}")
+    lines += [
+        f"{item.role} {item.id}: {item.category}, {item.appearance}, {item.motion}" for item in analysis.instances
+    ]
+    for turn in analysis.dialogue:
+        lines += _turn_lines(turn)
+    return [*lines, *(f"wrote {path}" for path in paths)]
+
+
+def _turn_lines(turn: Turn) -> list[str]:
+    return [f"Q: {turn.question}", f"A: {turn.answer}"]
+
+
+def show_profiles(_args: argparse.Namespace) -> int:
+    """`profiles`: one paragraph a profile."""
+    from workbench.profiles import PROFILES
+
+    for profile in PROFILES.values():
+        sys.stdout.write(
+            f"{profile.name}: {profile.title}\n"
+            f"    {profile.note}\n"
+            f"    {profile.n_frames} frames per question, at most {profile.memory_gb:g} GB, weights {profile.licence}\n"
+        )
+    return 0
+
+
+def show_doctor(_args: argparse.Namespace) -> int:
+    """`doctor`: one line a check; 1 if something needed is missing."""
+    from workbench.doctor import examine
+
+    findings = examine(Path.cwd())
+    for finding in findings:
+        sys.stdout.write(f"{'ok ' if finding.fine else 'FIX'}  {finding.name:<13} {finding.text}\n")
+    return 0 if all(finding.fine for finding in findings) else 1

@@ -1,0 +1,185 @@
+"""Dialogue about a clip in several turns: the video is read once, each turn adds only its own words.
+
+The input of the language model is `[frames, anomaly prompts, dialogue]` (T-VAU eq. 14). Frames are the visual tokens
+of the dense pass, anomaly prompts come from the Region-aware Anomaly Encoder; both enter the key-value cache at the
+first turn and stay there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.errors import InputError
+from workbench.prompts import STANDARD_QUESTIONS, question_kind
+from workbench.records import Analysis, Event, Evidence, Instance, Turn, TurnKind
+from workbench.stack.generate import RunningText
+from workbench.stack.loading import ModelStack
+from workbench.stack.sampler import sample_frames
+
+MAX_QUESTION_CHARS = 2000
+MAX_TURNS = 40
+MIN_SPAN_FRAMES = 3
+
+
+class Conversation:
+    """One dialogue about one analysed clip, or about a span of it; each turn sees the whole history.
+
+    Args:
+        stack: the models. analysis: of the clip, with its `features`.
+        span_s: look only at this part of the clip (an event), with frames sampled there.
+
+    Raises:
+        InputError: the analysis was read from a file and has no features; or the span is empty.
+
+    Not shared between threads.
+    """
+
+    def __init__(self, stack: ModelStack, analysis: Analysis, *, span_s: tuple[float, float] | None = None) -> None:
+        if analysis.features is None:
+            raise InputError(
+                "This analysis was read from a file and has no features; analyse the clip again to ask about it."
+            )
+        self.stack = stack
+        self.analysis = analysis
+        self.span_s = span_s
+        self.turns: list[Turn] = []
+        dense = analysis.dense
+        if span_s is None:
+            self._picked = np.searchsorted(dense.frame_index, analysis.sampled_frames)
+        else:
+            self._picked = _frames_of_span(analysis, span_s, stack.profile.n_frames)
+        self.frame_times_s = [float(dense.time_s[i]) for i in self._picked]
+        self._text: RunningText | None = None
+        self._starts: list[int] = []
+
+    def ask(self, question: str, kind: TurnKind | None = None) -> Iterator[str]:
+        """Ask, and get the answer in pieces as it is written; the finished turn is then the last of `turns`.
+
+        Closing the iterator ends the answer there: what was said until then is the turn.
+
+        Args:
+            question: in plain words, or a kind (`judgement`, `description`, `analysis`) for its standard question.
+            kind: the kind of the turn where it is known; else it is told from the words.
+
+        Raises:
+            InputError: the question is empty or too long, or the dialogue is.
+        """
+        question = dict(STANDARD_QUESTIONS).get(question, question).strip()  # type: ignore[call-overload]
+        if not question:
+            raise InputError("The question is empty. Type one, or choose judgement, description or analysis.")
+        if len(question) > MAX_QUESTION_CHARS:
+            raise InputError(
+                f"The question has {len(question)} characters; {MAX_QUESTION_CHARS} are the most that fit."
+            )
+        if len(self.turns) >= MAX_TURNS:
+            raise InputError(f"This dialogue has {MAX_TURNS} turns, which is the most it can hold; start a new one.")
+        return self._answer(question, kind or question_kind(question))
+
+    def say(self, question: str, kind: TurnKind | None = None) -> Turn:
+        """Ask and wait for the whole answer."""
+        for _ in self.ask(question, kind):
+            pass
+        return self.turns[-1]
+
+    def retract(self) -> Turn | None:
+        """Take the last turn back, so that it can be asked again; the video and earlier turns stay in the cache."""
+        if not self.turns:
+            return None
+        assert self._text is not None
+        self._text.cut(self._starts.pop())
+        return self.turns.pop()
+
+    def _answer(self, question: str, kind: TurnKind) -> Iterator[str]:
+        text = self._video_read()
+        layout = self.stack.profile.layout
+        self._starts.append(text.length)
+        text.feed_text(layout.next_turn(question) if self.turns else layout.first_turn(question))
+        ids: list[int] = []
+        try:
+            yield from text.write(self.stack.profile.max_new_tokens, ids)
+        finally:
+            answer = self.stack.backbone.decode(ids).strip()
+            self.turns.append(Turn(kind, question, answer, evidence_for(answer, kind, self.analysis, self.span_s)))
+
+    def _video_read(self) -> RunningText:
+        """The running text, with the video prompt as its beginning."""
+        if self._text is None:
+            self._text = RunningText(self.stack.backbone)
+            self._text.feed(self._video_prompt())
+        return self._text
+
+    @torch.inference_mode()
+    def _video_prompt(self) -> Tensor:
+        features, stack = self.analysis.features, self.stack
+        assert features is not None
+        tokens = torch.from_numpy(np.array(features.tokens[self._picked], np.float32)).to(stack.device)
+        maps = torch.from_numpy(np.asarray(features.class_maps[self._picked], np.float32)).to(stack.device)
+        anomaly = stack.regions(maps[None])[0].flatten(0, 1)
+        prefix = stack.profile.layout.prefix(self.frame_times_s, with_anomaly=True)
+        return stack.backbone.embed(prefix, tokens, anomaly)
+
+
+def name_events(stack: ModelStack, analysis: Analysis) -> None:
+    """Give each event the category its own judgement names, in place; one whose judgement names none gets none."""
+    for number, event in enumerate(analysis.events):
+        answer = Conversation(stack, analysis, span_s=(event.start_s, event.end_s)).say("judgement").answer
+        analysis.events[number] = dataclasses.replace(event, category=named_category(answer, stack.profile.categories))
+
+
+def named_category(answer: str, categories: tuple[str, ...]) -> str | None:
+    """The first of `categories` that an affirming answer names; None if it denies or names none."""
+    if says_yes(answer) is False:
+        return None
+    lowered = answer.lower()
+    places = {c: m.start() for c in categories if c != "normal" and (m := re.search(rf"\b{re.escape(c)}\b", lowered))}
+    return min(places, key=lambda c: places[c]) if places else None
+
+
+def says_yes(answer: str) -> bool | None:
+    """What a judgement says: True for yes, False for no, None where it says neither."""
+    match = re.match(r"\W*(yes|no)\b", answer.lower())
+    return None if match is None else match.group(1) == "yes"
+
+
+def evidence_for(
+    answer: str, kind: TurnKind, analysis: Analysis, span_s: tuple[float, float] | None = None
+) -> tuple[Evidence, ...]:
+    """Spans and instances an answer rests on: the events it speaks of, each with the instances tracked in it.
+
+    A judgement that denies an anomaly rests on no span, nor does anything said of a clip without events.
+    """
+    if kind == "judgement" and says_yes(answer) is not True:
+        return ()
+    found: list[Evidence] = []
+    for event in analysis.events:
+        if span_s is not None and (event.end_s < span_s[0] or event.start_s > span_s[1]):
+            continue
+        found.append(Evidence(event.start_s, event.end_s))
+        involved = [i for i in _instances_in(event, analysis) if i.role != "bystander"]
+        found.extend(Evidence(event.start_s, event.end_s, instance.id) for instance in involved)
+    return tuple(found)
+
+
+def _instances_in(event: Event, analysis: Analysis) -> list[Instance]:
+    per_frame = analysis.dense.time_s, analysis.dense.frame_index
+    first, last = np.interp([event.start_s, event.end_s], *per_frame)
+    return [i for i in analysis.instances if i.first_frame <= last and i.last_frame >= first]
+
+
+def _frames_of_span(analysis: Analysis, span_s: tuple[float, float], n: int) -> np.ndarray:
+    """Dense positions of up to `n` frames sampled inside a span of time."""
+    start_s, end_s = span_s
+    if not end_s > start_s:
+        raise InputError(f"The span must end after it starts, not run from {start_s} s to {end_s} s.")
+    time_s = analysis.dense.time_s
+    inside = np.flatnonzero((time_s >= start_s) & (time_s <= end_s))
+    if len(inside) < MIN_SPAN_FRAMES:
+        nearest = int(np.abs(time_s - (start_s + end_s) / 2).argmin())
+        inside = np.arange(max(0, nearest - 1), min(len(time_s), nearest + 2))
+    return inside[sample_frames(analysis.dense.score[inside], n, "ats")]

@@ -1,0 +1,130 @@
+"""Is this machine ready? One line for each thing the workbench needs: what there is, or what to do."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from workbench.profiles import PROFILES
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PARTS = ("backbone", "scorer", "heatmap", "regions", "segmenter")
+MIN_DISK_GB = 2.0
+MIN_MEMORY_GB = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One checked thing. `fine` is False only for what the workbench cannot do without; `text` says what there is,
+    or what to do."""
+
+    name: str
+    fine: bool
+    text: str
+
+
+def examine(folder: Path) -> list[Finding]:
+    """Check Python, libraries, accelerator, ffmpeg, browser, weights, disk space in `folder` and memory."""
+    return [
+        _python(),
+        *(_imported(name, module) for name, module in _IMPORTED.items()),
+        *(_installed(name) for name in _INSTALLED),
+        *(check() for check in (_cuda, _ffmpeg, _browser, _weights, _memory)),
+        _disk(folder),
+    ]
+
+
+# Imported, not only looked up: a torchvision of another build than torch is installed well and fails to import.
+_IMPORTED = {"torch": "torch", "torchvision": "torchvision", "PyAV": "av"}
+_INSTALLED = ("transformers", "sam2", "gradio")
+_REINSTALL = "run: make setup"
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fine = sys.version_info >= (3, 10)
+    return Finding("Python", fine, version if fine else f"{version} is too old; install 3.10 or newer")
+
+
+def _imported(name: str, module: str) -> Finding:
+    return _guarded(name, lambda: str(importlib.import_module(module).__version__))
+
+
+def _installed(name: str) -> Finding:
+    try:
+        return Finding(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, False, f"not installed; {_REINSTALL}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _guarded(name: str, find: Callable[[], str]) -> Finding:
+    """What `find` says, or a failure if a library it needs does not import (or a system library behind that one)."""
+    try:
+        return Finding(name, True, find())
+    except (ImportError, RuntimeError, OSError) as error:
+        return Finding(name, False, f"{_first_line(error)}; {_REINSTALL}")
+
+
+def _cuda() -> Finding:
+    def find() -> str:
+        import torch
+
+        if not torch.cuda.is_available():
+            return "none; the CPU does the work"
+        return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+
+    return _guarded("CUDA", find)
+
+
+def _ffmpeg() -> Finding:
+    def find() -> str:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_version())
+
+    return _guarded("ffmpeg", find)
+
+
+def find_browser() -> str | None:
+    """Path of a Chromium or Chrome, if there is one."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def _browser() -> Finding:
+    path = find_browser()
+    return Finding("Chromium", True, path or "none; only the browser tests need it: apt-get install chromium")
+
+
+def _weights() -> Finding:
+    source = PROFILES["bundled"].source
+    absent = [part for part in PARTS if not any((source / part).glob("*.safetensors"))]
+    if absent:
+        return Finding("weights", False, f"{source} lacks {', '.join(absent)}; check out the repository again")
+    return Finding("weights", True, f"bundled profile in {source}")
+
+
+def _memory() -> Finding:
+    free_gb = psutil.virtual_memory().available / 2**30
+    text = f"{free_gb:.1f} GiB free"
+    if free_gb >= MIN_MEMORY_GB:
+        return Finding("memory", True, text)
+    return Finding("memory", False, f"{text}; close programs, {MIN_MEMORY_GB:.0f} GiB should be free")
+
+
+def _disk(folder: Path) -> Finding:
+    free_gb = shutil.disk_usage(folder).free / 2**30
+    text = f"{free_gb:.1f} GiB free in {folder}"
+    if free_gb >= MIN_DISK_GB:
+        return Finding("disk", True, text)
+    return Finding("disk", False, f"{text}; make room, {MIN_DISK_GB:.0f} GiB should be free")

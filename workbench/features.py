@@ -1,0 +1,143 @@
+"""The dense pass: every `stride`-th frame once through the vision tower, streamed, and kept on disk by content.
+
+Memory does not grow with the clip: frames come in batches, visual tokens go to a memory-mapped file, and what stays
+in memory is a few hundred numbers a frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from workbench.records import Features
+from workbench.stack.loading import ModelStack
+from workbench.stack.motion import MotionScorer
+from workbench.video import Clip, dense_stride
+
+CACHE_VERSION = 1
+DEFAULT_CACHE = Path(os.environ.get("WORKBENCH_CACHE", Path.home() / ".cache" / "anomaly-workbench")) / "features"
+CACHE_LIMIT_BYTES = 8 * 1024**3
+
+
+class PartialCurve(NamedTuple):
+    """What is known of the curve while the pass runs: times and motion scores so far."""
+
+    time_s: np.ndarray
+    score: np.ndarray
+
+
+Progress = Callable[[str, float, PartialCurve | None], None]
+"""Called with a stage name, how much of it is done (0 to 1) and the curve so far. May raise to cancel."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DensePass:
+    """Result of the pass over `T` dense frames: where they are, how much moves, and their features."""
+
+    stride: int
+    frame_index: np.ndarray
+    time_s: np.ndarray
+    motion: np.ndarray
+    features: Features
+
+
+def stack_fingerprint(stack: ModelStack) -> str:
+    """Changes whenever a weight file of the stack does; by names, sizes and times, so that it costs nothing."""
+    files = sorted(path for path in stack.profile.source.rglob("*") if path.suffix in {".safetensors", ".json"})
+    stamps = [f"{p.relative_to(stack.profile.source)}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
+    return hashlib.sha256("\n".join([stack.profile.name, stack.adapter or "", *stamps]).encode()).hexdigest()[:16]
+
+
+def dense_pass(
+    clip: Clip, stack: ModelStack, *, cache_dir: Path | None = None, progress: Progress | None = None
+) -> DensePass:
+    """Run the pass, or read it from the cache where the same content met the same stack before.
+
+    Args:
+        cache_dir: folder of the cache; `DEFAULT_CACHE` if None. Oldest entries go when it outgrows its limit.
+        progress: told about stage `encode`.
+    """
+    root = cache_dir or DEFAULT_CACHE
+    root.mkdir(parents=True, exist_ok=True)
+    stride = dense_stride(clip.info.n_frames)
+    entry = root / f"{clip.info.sha256[:24]}-{stack_fingerprint(stack)}-s{stride}-v{CACHE_VERSION}"
+    if not entry.exists():
+        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
+        try:
+            _compute(clip, stack, stride, partial, progress)
+            try:
+                os.replace(partial, entry)
+            except OSError:  # another session finished the same clip first; its result is as good
+                shutil.rmtree(partial, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _evict(root, keep=entry)
+    else:
+        os.utime(entry)
+    return _read(entry, stride)
+
+
+def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress: Progress | None) -> None:
+    total = len(range(0, clip.info.n_frames, stride))
+    backbone = stack.backbone
+    shape = (total, backbone.tokens_per_frame, backbone.text_dim)
+    tokens = np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=np.float16, shape=shape)
+    motion = MotionScorer()
+    rows: dict[str, list[np.ndarray]] = {k: [] for k in ("index", "time", "motion", "cls", "maps", "heat", "saliency")}
+    done = 0
+    for batch in clip.dense(stride, batch=stack.profile.batch):
+        seen = backbone.encode(batch.rgb)
+        with torch.inference_mode():
+            decoded = stack.heatmap(seen.taps)
+        moved = motion.update(batch.motion_pair)
+        count = min(len(batch.index), total - done)
+        tokens[done : done + count] = seen.tokens[:count].to(torch.float16).cpu().numpy()
+        rows["index"].append(batch.index)
+        rows["time"].append(batch.time_s)
+        rows["motion"].append(moved.score)
+        rows["saliency"].append(moved.saliency.astype(np.float16))
+        for key, value in (("cls", seen.cls), ("maps", decoded.class_maps), ("heat", decoded.heatmap)):
+            rows[key].append(value.to(torch.float16).cpu().numpy())
+        done += count
+        if progress:
+            curve = PartialCurve(np.concatenate(rows["time"]), np.concatenate(rows["motion"]))
+            progress("encode", done / total, curve)
+    tokens.flush()
+    arrays = {key: np.concatenate(parts)[:total] for key, parts in rows.items()}
+    np.savez(folder / "dense.npz", **arrays)
+
+
+def _read(entry: Path, stride: int) -> DensePass:
+    with np.load(entry / "dense.npz", allow_pickle=False) as arrays:
+        count = len(arrays["index"])
+        features = Features(
+            cls=arrays["cls"],
+            tokens=np.load(entry / "tokens.npy", mmap_mode="r", allow_pickle=False)[:count],
+            class_maps=arrays["maps"],
+            heatmap=arrays["heat"],
+            saliency=arrays["saliency"],
+        )
+        return DensePass(stride, arrays["index"], arrays["time"], arrays["motion"], features)
+
+
+def _evict(root: Path, keep: Path) -> None:
+    """Remove the entries longest unused until the cache fits its limit again."""
+    sizes = {e: sum(f.stat().st_size for f in e.iterdir()) for e in root.iterdir() if e.is_dir()}
+    used = {e: e.stat().st_mtime for e in sizes}
+    total = sum(sizes.values())
+    for entry in sorted(sizes, key=lambda e: used[e]):
+        if total <= CACHE_LIMIT_BYTES:
+            return
+        if entry != keep:
+            shutil.rmtree(entry, ignore_errors=True)
+            total -= sizes[entry]

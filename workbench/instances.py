@@ -1,0 +1,198 @@
+"""Instance-aligned captions: who did what to whom, and where (IAC 3.2, the automatic form "VLM + SAM2").
+
+Entities come from the peaks of the anomaly heatmap and of motion at an event's peak; SAM2 turns each into a mask and
+tracks it through the event; the language model, shown the highlighted instance, says its role, appearance and motion.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from workbench.features import Progress
+from workbench.masks import encode_rle
+from workbench.prompts import INSTANCE_QUESTION
+from workbench.records import ROLES, Analysis, Box, Event, Instance, Role
+from workbench.stack.generate import RunningText
+from workbench.stack.loading import ModelStack
+from workbench.stack.segmenter import Prompt
+from workbench.video import Clip
+from workbench.views import close_up, highlight, pick_views
+
+MAX_EVENTS = 5
+MAX_PER_EVENT = 4
+TRACK_FRAMES = 48
+"""Frames of an event that are tracked; longer events are tracked at a stride, not cut."""
+HOT = 0.5
+"""A cell belongs to a peak if it has at least this share of the picture's highest evidence."""
+MIN_EVIDENCE = 0.15
+SAME_IOU = 0.6
+_KINDS = (
+    ("person", ("person", "man", "woman", "pedestrian", "walker", "runner", "rider", "cyclist", "skater", "child")),
+    ("bicycle", ("bicycle", "bike")),
+    ("car", ("car", "sedan")),
+    ("van", ("van",)),
+    ("truck", ("truck", "lorry")),
+    ("bus", ("bus",)),
+    ("dog", ("dog",)),
+    ("bag", ("bag", "backpack", "suitcase", "handbag")),
+    ("fire", ("fire", "flame", "flames", "smoke", "explosion", "fireball")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What the language model says of one instance."""
+
+    role: Role
+    appearance: str
+    motion: str
+
+
+def find_instances(
+    clip: Clip, stack: ModelStack, analysis: Analysis, progress: Progress | None = None
+) -> list[Instance]:
+    """Find, track and describe the instances of the strongest events; ids count from 1.
+
+    Args:
+        clip: the analysed clip, open. analysis: of it, with features.
+        progress: told of the stage `instances`; what it raises ends the work.
+    """
+    events = sorted(analysis.events, key=lambda e: -e.peak_score)[:MAX_EVENTS]
+    found: list[Instance] = []
+    for number, event in enumerate(sorted(events, key=lambda e: e.start_s)):
+        found += _instances_of(clip, stack, analysis, event, first_id=len(found) + 1)
+        if progress:
+            progress("instances", (number + 1) / len(events), None)
+    return found
+
+
+def evidence_map(analysis: Analysis, position: int) -> np.ndarray:
+    """Where the evidence of a dense frame lies, `float32 [gh, gw]` in [0, 1].
+
+    The heatmap says what looks abnormal, saliency what moves; either alone counts half.
+    """
+    assert analysis.features is not None
+    heat = np.asarray(analysis.features.heatmap[position], np.float32)
+    moving = np.asarray(analysis.features.saliency[position], np.float32)
+    moving = cv2.resize(moving, heat.shape[::-1], interpolation=cv2.INTER_AREA)
+    return np.clip(0.5 * heat + 0.5 * np.sqrt(heat * moving), 0, 1)
+
+
+def peak_boxes(evidence: np.ndarray, width: int, height: int) -> list[Box]:
+    """Boxes around the peaks of an evidence map, strongest first, in pixels of a `width`×`height` picture."""
+    top = float(evidence.max())
+    if top < MIN_EVIDENCE:
+        return []
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((evidence >= HOT * top).astype(np.uint8), connectivity=8)
+    scale_x, scale_y = width / evidence.shape[1], height / evidence.shape[0]
+    peaks = []
+    for label in range(1, count):
+        x, y, w, h = (int(v) for v in stats[label, :4])
+        box = (x * scale_x, y * scale_y, (x + w) * scale_x, (y + h) * scale_y)
+        peaks.append((float(evidence[labels == label].sum()), box))
+    return [box for _, box in sorted(peaks, key=lambda p: -p[0])[:MAX_PER_EVENT]]
+
+
+def _instances_of(clip: Clip, stack: ModelStack, analysis: Analysis, event: Event, first_id: int) -> list[Instance]:
+    dense = analysis.dense
+    peak = int(np.abs(dense.time_s - event.peak_s).argmin())
+    peak_frame = int(dense.frame_index[peak])
+    picture = clip.frame(peak_frame)
+    height, width = picture.shape[:2]
+    masks: list[np.ndarray] = []
+    for box in peak_boxes(evidence_map(analysis, peak), width, height):
+        mask, _ = stack.segmenter.mask(picture, box=box)
+        if mask.sum() >= 16 and all(_iou(mask, other) < SAME_IOU for other in masks):
+            masks.append(mask)
+    if not masks:
+        return []
+    window = _window(clip, event, peak_frame)
+    frames = dict(clip.frames(window))
+    prompts = [Prompt(first_id + i, peak_frame, mask=mask) for i, mask in enumerate(masks)]
+    tracks: dict[int, dict[int, np.ndarray]] = {prompt.instance_id: {} for prompt in prompts}
+    for index, seen in stack.segmenter.track([(i, frames[i]) for i in window], prompts):
+        for instance_id, mask in seen.items():
+            if mask.any():
+                tracks[instance_id][index] = mask
+    return [_instance(stack, i, frames, track) for i, track in tracks.items() if track]
+
+
+def _window(clip: Clip, event: Event, peak_frame: int) -> list[int]:
+    """At most `TRACK_FRAMES` frames of the event, the peak among them."""
+    first, last = clip.index_at(event.start_s), clip.index_at(max(event.start_s, event.end_s - 1e-6))
+    picked = np.linspace(first, last, min(TRACK_FRAMES, last - first + 1)).round().astype(int)
+    return sorted({*picked.tolist(), peak_frame})
+
+
+def _instance(
+    stack: ModelStack, instance_id: int, frames: dict[int, np.ndarray], track: dict[int, np.ndarray]
+) -> Instance:
+    caption = describe(stack, frames, track)
+    indices = sorted(track)
+    return Instance(
+        id=instance_id,
+        role=caption.role,
+        category=kind_of(caption.appearance),
+        appearance=caption.appearance,
+        motion=caption.motion,
+        first_frame=indices[0],
+        last_frame=indices[-1],
+        boxes_xyxy={i: _box(track[i]) for i in indices},
+        masks_rle={i: encode_rle(track[i]) for i in indices},
+    )
+
+
+def describe(stack: ModelStack, frames: dict[int, np.ndarray], track: dict[int, np.ndarray]) -> Caption:
+    """Ask the language model about one instance, shown in wide views and close-ups.
+
+    Args:
+        frames: pictures by frame index. track: masks by frame index, at least one.
+    """
+    wide, close = pick_views(sorted(track))
+    pictures = [highlight(frames[i], track[i]) for i in wide] + [close_up(frames[i], track[i]) for i in close]
+    side = max(picture.shape[0] for picture in pictures[: len(wide)])
+    square = np.stack([cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA) for p in pictures])
+    with torch.inference_mode():
+        tokens = stack.backbone.encode(square).tokens
+        layout = stack.profile.layout
+        text = RunningText(stack.backbone)
+        prefix = layout.prefix([float(i) for i in range(len(square))], with_anomaly=False)
+        text.feed(stack.backbone.embed(prefix, tokens, None))
+    text.feed_text(layout.first_turn(INSTANCE_QUESTION))
+    return parse_caption("".join(text.write(stack.profile.max_new_tokens, [])))
+
+
+def parse_caption(answer: str) -> Caption:
+    """Read "Role: … Appearance: … Motion: …"; what is not said becomes empty, an unknown role a bystander."""
+
+    def part(name: str, following: str) -> str:
+        match = re.search(rf"{name}:\s*(.*?)\s*(?:{following}|$)", answer, re.IGNORECASE | re.DOTALL)
+        return match.group(1).strip(" .") if match else ""
+
+    said = part("Role", "Appearance:").lower()
+    role: Role = next((r for r in ROLES if r in said), "bystander")
+    return Caption(role, part("Appearance", "Motion:"), part("Motion", "Role:"))
+
+
+def kind_of(appearance: str) -> str:
+    """What sort of thing an appearance speaks of; `object` if it does not say."""
+    words = re.findall(r"[a-z]+", appearance.lower())
+    for word in words:
+        for kind, names in _KINDS:
+            if word in names:
+                return kind
+    return "object"
+
+
+def _box(mask: np.ndarray) -> Box:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / max(1, (a | b).sum()))

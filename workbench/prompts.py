@@ -1,0 +1,114 @@
+"""Questions an analyst asks and the texts around them: standard questions, prompt layout, anomaly prompts.
+
+The layout follows Holmes-VAU (frames first, then the question) and T-VAU eq. 14: the input of the language model
+is `[visual prompts, anomaly prompts, dialogue]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.records import TurnKind
+
+STANDARD_QUESTIONS: dict[TurnKind, str] = {
+    "judgement": "Is there an anomaly in this clip, and what is it?",
+    "description": "Describe what happens.",
+    "analysis": "Why is this abnormal or normal?",
+    "caption": "Describe this clip in one sentence.",
+}
+INSTANCE_QUESTION = "Describe the highlighted instance: its role, appearance and motion."
+
+# Template prompts of the two classes of the heatmap decoder (T-VAU 3.2.1); averaged into one prototype each.
+CLASS_PROMPTS: dict[Literal["normal", "abnormal"], tuple[str, ...]] = {
+    "normal": (
+        "a normal scene",
+        "nothing abnormal happens",
+        "people walk along the street",
+        "an ordinary day without any incident",
+    ),
+    "abnormal": (
+        "an anomaly",
+        "an abnormal event such as fighting, robbery or assault",
+        "a fire, an explosion or a collision",
+        "someone falls, runs or attacks a person",
+    ),
+}
+
+_KIND_WORDS: tuple[tuple[TurnKind, tuple[str, ...]], ...] = (
+    ("analysis", ("why", "reason", "cause", "explain", "analyse", "analyze", "basis")),
+    ("judgement", ("is there an anomal", "abnormal happening", "is anything abnormal", "is it abnormal", "anomaly or")),
+    ("description", ("describe", "what happens", "what is happening", "what happened", "summar")),
+)
+
+
+def question_kind(question: str) -> TurnKind:
+    """Which of the question kinds of Holmes-VAU 3.2 a question in plain words belongs to; `free` if none."""
+    for kind, standard in STANDARD_QUESTIONS.items():
+        if question.strip() == standard:
+            return kind
+    lowered = question.lower()
+    for kind, words in _KIND_WORDS:
+        if any(word in lowered for word in words):
+            return kind
+    return "free"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the prompt that is tokenised."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A piece of the prompt that is the visual tokens of the `position`-th sampled frame."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """The place of the anomaly prompts made by the Region-aware Anomaly Encoder."""
+
+
+Segment = Text | Frame | Anomaly
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLayout:
+    """How a dialogue is written for a language model that speaks ChatML (InternVL, Qwen, InternLM2).
+
+    Attributes:
+        system: the system message, empty for none.
+        frame: the line before each frame's tokens; `{i}` is its number from 1, `{time}` its seconds.
+        image_open, image_close: the tokens around the visual tokens of one frame.
+    """
+
+    system: str
+    frame: str
+    image_open: str = "<img>"
+    image_close: str = "</img>"
+
+    def prefix(self, frame_times_s: Sequence[float], *, with_anomaly: bool) -> list[Segment]:
+        """The part that all turns share: system message, frames and anomaly prompts."""
+        head = f"<|im_start|>system\n{self.system}<|im_end|>\n" if self.system else ""
+        segments: list[Segment] = [Text(head + "<|im_start|>user\n")]
+        for i, time_s in enumerate(frame_times_s):
+            segments.append(Text(self.frame.format(i=i + 1, time=f"{time_s:.1f}") + self.image_open))
+            segments.append(Frame(i))
+            segments.append(Text(self.image_close + "\n"))
+        if with_anomaly:
+            segments.append(Anomaly())
+            segments.append(Text("\n"))
+        return segments
+
+    def first_turn(self, question: str) -> str:
+        """The question right after the prefix."""
+        return f"{question}<|im_end|>\n<|im_start|>assistant\n"
+
+    def next_turn(self, question: str) -> str:
+        """A question after an answer whose own `<|im_end|>` is already part of the history."""
+        return f"\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
