@@ -9,33 +9,50 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 from transformers import InternVLConfig, InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
+from finetune.card import write_card
 from finetune.chat import ChatBatches, train_chat, train_language
+from finetune.data import read_data
 from finetune.dialogues import instance_answer
 from finetune.encoded import EncodedWorld
+from finetune.evaluate import evaluate
+from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
 from finetune.loop import LoopConfig, fit
 from finetune.pretrain import LabelSpace, PretrainHeads, initialise_positions, pretrain_loss
+from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
+from finetune.segmenter import HELD_OUT_SEED, SegmenterRecipe
+from finetune.segmenter import train as train_segmenter
 from finetune.tokenizer import IMAGE_TOKEN, train_tokenizer
 from finetune.world import WorldCache
+from workbench.analysis import score_features
+from workbench.features import dense_pass
 from workbench.profiles import BUNDLED
 from workbench.prompts import CLASS_PROMPTS, INSTANCE_QUESTION, STANDARD_QUESTIONS
 from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.heatmap import HeatmapConfig, HeatmapDecoder
-from workbench.stack.loading import save_module
+from workbench.stack.loading import ModelStack, save_module
 from workbench.stack.regions import RegionConfig, RegionEncoder
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
+from workbench.video import Clip
 
 logger = logging.getLogger(__name__)
+SAMPLES = ("robbery", "fighting", "collision", "fire", "falling", "abandoned object", "normal")
+SAMPLES_SEED = 800_000
 MAX_SHARD = "9MB"
 """Files above 10 MB would need LFS on a Space."""
 
@@ -53,6 +70,11 @@ class BundleRecipe:
     scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
     chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1000, lr=1e-3))
     chat_batch: int = 12
+    segmenter: SegmenterRecipe = field(default_factory=lambda: SegmenterRecipe(threads=2))
+    calibration_clips: int = 60
+    calibration_seed: int = 500_000
+    held_out_clips: int = 80
+    held_out_seed: int = HELD_OUT_SEED
 
 
 VISION = {
@@ -81,6 +103,7 @@ def new_backbone(tokenizer: PreTrainedTokenizerFast, seed: int) -> InternVLBackb
     """The bundled backbone with random weights."""
     torch.manual_seed(seed)
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    image_token: Any = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     text = TEXT | {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": tokenizer.pad_token_id}
     config = InternVLConfig(
         vision_config=VISION,
@@ -88,7 +111,7 @@ def new_backbone(tokenizer: PreTrainedTokenizerFast, seed: int) -> InternVLBackb
         # A frame is 16 tokens instead of InternVL's 64 at this size: sixteen frames then cost what four would.
         downsample_ratio=0.25,
         image_seq_length=16,
-        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_token_id=image_token,
         tie_word_embeddings=False,
     )
     backbone = InternVLBackbone(InternVLForConditionalGeneration(config), tokenizer, device=torch.device("cpu"))
@@ -121,19 +144,30 @@ class Bundle:
 
     def run(self, out: Path) -> None:
         """All stages, then the weights in `out`."""
-        self._follow("world", self.world.build())
+        with self._timed("world"):
+            self._follow("world", self.world.build())
         truths = [self.world.read(i).truth for i in range(len(self.world))]
         texts = world_texts(truths)
         tokenizer = self._tokenizer(texts)
         backbone = new_backbone(tokenizer, self.recipe.seed)
-        self._language(backbone, texts)
-        self._vision(backbone, truths)
-        heatmap = self._heatmap(backbone)
+        with self._timed("language"):
+            self._language(backbone, texts)
+        with self._timed("vision"):
+            self._vision(backbone, truths)
+        with self._timed("heatmap"):
+            heatmap = self._heatmap(backbone)
         encoded = EncodedWorld(self.work / "encoded", self.world)
-        self._follow("encode", encoded.build(backbone, heatmap))
-        scorer = self._scorer(encoded)
-        regions = self._chat(backbone, encoded, scorer)
+        with self._timed("encode"):
+            self._follow("encode", encoded.build(backbone, heatmap))
+        with self._timed("scorer"):
+            scorer = self._scorer(encoded)
+        with self._timed("chat"):
+            regions = self._chat(backbone, encoded, scorer)
         self.save(out, backbone, scorer, heatmap, regions)
+        with self._timed("segmenter"):
+            self._segmenter(out)
+        self.calibrate(out)
+        self.measure(out)
 
     def _tokenizer(self, texts: list[str]) -> PreTrainedTokenizerFast:
         folder = self.work / "tokenizer"
@@ -183,7 +217,7 @@ class Bundle:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*"):
             old.unlink()
-        halved = InternVLForConditionalGeneration(backbone.model.config)
+        halved: Any = InternVLForConditionalGeneration(backbone.model.config)
         halved.load_state_dict(backbone.model.state_dict())
         halved.to(torch.float16).save_pretrained(folder, max_shard_size=MAX_SHARD)
         backbone.tokenizer.save_pretrained(folder)
@@ -191,12 +225,74 @@ class Bundle:
         save_module(heatmap, heatmap.config, out / "heatmap")
         save_module(regions, regions.config, out / "regions")
 
+    def _segmenter(self, out: Path) -> None:
+        folder = self.work / "segmenter"
+        train_segmenter(self.recipe.segmenter, folder)
+        (out / "segmenter").mkdir(parents=True, exist_ok=True)
+        for name in ("config.json", "model.safetensors"):
+            shutil.copyfile(folder / name, out / "segmenter" / name)
+
+    def calibrate(self, out: Path) -> None:
+        """Fit the fusion on clips of its own and write `fusion.json`."""
+        folder = self._clips("calibration", self.recipe.calibration_clips, self.recipe.calibration_seed)
+        stack = load_bundle(out)
+        scorer, motion, labels = [], [], []
+        for found in read_data(folder):
+            assert found.truth is not None
+            with Clip.open(found.path) as clip, tempfile.TemporaryDirectory() as cache:
+                dense = dense_pass(clip, stack, cache_dir=Path(cache))
+                scorer.append(score_features(stack, dense.features.cls))
+                motion.append(dense.motion)
+                labels.append(np.asarray(found.truth.frame_label)[dense.frame_index])
+        fit_fusion(scorer, motion, labels).save(out / "fusion.json")
+
+    def measure(self, out: Path) -> None:
+        """Evaluate on held-out clips and write the card."""
+        folder = self._clips("held_out", self.recipe.held_out_clips, self.recipe.held_out_seed)
+        metrics = evaluate(load_bundle(out), read_data(folder), out=self.work / "metrics.json")
+        write_card(out, self.recipe, metrics.to_document(), self._minutes())
+
+    def _clips(self, name: str, clips: int, seed: int) -> Path:
+        folder = self.work / name
+        if len(list((folder / "truth").glob("*.json"))) < clips:
+            write_world(folder, clips=clips, seed=seed)
+        return folder
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        """Add the wall-clock time of a stage to those of earlier, interrupted runs."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            minutes = self._minutes()
+            minutes[stage] = minutes.get(stage, 0.0) + (time.monotonic() - began) / 60
+            (self.work / "minutes.json").write_text(json.dumps(minutes, indent=2))
+
+    def _minutes(self) -> dict[str, float]:
+        path = self.work / "minutes.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
     def _follow(self, stage: str, steps: Iterator[int]) -> None:
         total = len(self.world)
         for done in tqdm(steps, total=total, desc=stage):
             if done % 50 == 0 or done == total:
                 with (self.work / "stages.jsonl").open("a") as log:
                     log.write(json.dumps({"stage": stage, "done": done, "of": total}) + "\n")
+
+
+def load_bundle(out: Path) -> ModelStack:
+    """The stack whose weights lie in `out`."""
+    return ModelStack.load(replace(BUNDLED, source=out))
+
+
+def write_samples(folder: Path) -> list[Path]:
+    """Render the sample clips of the page: one of each story worth seeing, with its ground truth."""
+    clips = []
+    for number, category in enumerate(SAMPLES):
+        scene = sample_scene(SAMPLES_SEED + number, category=category, seconds=(8, 10), size=(640, 480), fps=15)
+        clips.append(write_scene(scene, folder))
+    return clips
 
 
 def default_work() -> Path:

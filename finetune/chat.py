@@ -22,7 +22,7 @@ from finetune.loop import LoopConfig, fit, step_generator
 from workbench.prompts import PromptLayout, Segment
 from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.regions import RegionConfig, RegionEncoder
-from workbench.stack.sampler import sample_frames
+from workbench.stack.sampler import SamplerName, sample_frames
 
 IGNORE = -100
 
@@ -60,7 +60,7 @@ class ChatBatches:
         first, stop = dialogue.span
         wanted = self.n_frames if rng.random() < 0.75 else self.n_frames // 2
         score = self.scores[at][first:stop]
-        method = "ats" if rng.random() < 0.85 else "uniform"
+        method: SamplerName = "ats" if rng.random() < 0.85 else "uniform"
         picked = first + sample_frames(score, wanted, method)
         return Sample(
             prefix=self.layout.prefix(clip.time_s[picked].tolist(), with_anomaly=True),

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class EncodedWorld:
         meta = json.dumps({str(entity): len(views) for entity, views in clip.views.items()})
         partial = self._rest(i).with_suffix(".partial")
         with partial.open("wb") as file:
-            rows = {"cls": np.concatenate(cls_rows)[:frames], "maps": np.concatenate(map_rows)[:frames]}
+            rows: dict[str, Any] = {"cls": np.concatenate(cls_rows)[:frames], "maps": np.concatenate(map_rows)[:frames]}
             np.savez(file, **rows, views=np.frombuffer(meta.encode(), np.uint8))
         os.replace(partial, self._rest(i))
 

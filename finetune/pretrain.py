@@ -7,7 +7,7 @@ the class token is told what happens in the frame. The heads are thrown away aft
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -86,7 +86,7 @@ def initialise_positions(backbone: InternVLBackbone) -> None:
 
 def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change light, contrast, sharpness and noise of a frame, as cameras do; geometry stays."""
-    picture = rgb.astype(np.float32)
+    picture: np.ndarray = rgb.astype(np.float32)
     picture = (picture - 128) * rng.uniform(0.75, 1.3) + 128 + rng.uniform(-25, 25)
     if rng.random() < 0.15:
         picture[:] = picture.mean(-1, keepdims=True)
@@ -154,7 +154,7 @@ def _patch_labels(owners: list[np.ndarray], tables: list[dict], space: LabelSpac
 
 def pretrain_loss(
     backbone: InternVLBackbone, heads: PretrainHeads, world: WorldCache, space: LabelSpace, *, batch: int, seed: int
-):
+) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
     """The loss function of one step, for `finetune.loop.fit`."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:

@@ -195,9 +195,9 @@ class Sampler:
         x0, y0, x1, y1 = box_of(mask) or (0.0, 0.0, 1.0, 1.0)
         extent = max(x1 - x0, y1 - y0)
         if rng.random() < 0.7:
-            side = max(extent * float(np.exp(rng.uniform(np.log(1.6), np.log(3.6)))), 36.0)
+            side = max(extent * float(np.exp(rng.uniform(np.log(1.4), np.log(3.0)))), 30.0)
         else:
-            side = max(float(rng.uniform(0.35, 0.7)) * min(mask.shape), 1.2 * extent)
+            side = max(float(rng.uniform(0.3, 0.6)) * min(mask.shape), 1.2 * extent)
         spread = 0.12 * side
         center = ((x0 + x1) / 2 + rng.uniform(-spread, spread), (y0 + y1) / 2 + rng.uniform(-spread, spread))
         return View.square(center, side)
@@ -231,10 +231,10 @@ class Sampler:
 
     def _follow(self, masks: np.ndarray, rng: np.random.Generator) -> list[View]:
         """Views as a tracker would choose them: behind by one frame, off by a little, at a slowly changing size."""
-        factor = float(np.exp(rng.uniform(np.log(2.0), np.log(3.6))))
+        factor = float(np.exp(rng.uniform(np.log(1.8), np.log(3.0))))
         box = box_of(masks[0])
         assert box is not None
-        views = [View.around(box, factor, 36)]
+        views = [View.around(box, factor, 30)]
         side = float(views[0].width)
         for mask in masks[:-1]:
             box = box_of(mask) or box

@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from finetune.scenes import Scene, sample_scene
 from finetune.scenes.truth import truth_to_json
+from workbench.errors import DataError
 from workbench.video import dense_stride
 from workbench.views import close_up, highlight, pick_views
 
@@ -56,7 +58,10 @@ class CachedClip:
 
 def decode_jpeg(data: bytes) -> np.ndarray:
     """JPEG bytes → `uint8 [H, W, 3]` RGB."""
-    return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise DataError(f"A cached picture of {len(data)} bytes is not a JPEG; delete the cache and render it again.")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def _encode_jpeg(rgb: np.ndarray, size: int, quality: int) -> bytes:
@@ -122,7 +127,7 @@ def build_clip(path: Path, seed: int, size: int = 224) -> None:
         jpegs.append(_encode_jpeg(picture.rgb, size, quality))
     views = _instance_views(scene, size, quality)
     blobs = jpegs + [view for views_of in views.values() for view in views_of]
-    arrays = {
+    arrays: dict[str, Any] = {
         "truth": np.frombuffer(truth_to_json(scene.truth, {}).encode(), np.uint8),
         "frame_index": indices,
         "time_s": indices / float(scene.fps),

@@ -77,7 +77,7 @@ def tracks(run: Iterator[tuple[int, dict[int, np.ndarray]]]) -> dict[tuple[int, 
 
 def test_small_net_is_small(untrained: Segmenter) -> None:
     assert 2e6 < untrained.n_parameters < 4e6
-    assert untrained.size == 192
+    assert untrained.size == 128
     assert untrained.net.fill_hole_area == 0
 
 
@@ -137,7 +137,7 @@ def test_unknown_size_and_missing_folder(tmp_path: Path) -> None:
 
 
 def test_features_equal_those_of_sam2(untrained: Segmenter) -> None:
-    images = torch.randn(2, 3, 192, 192, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         ours = image_features(untrained.net, images)
         _, maps, positions, sizes = untrained.net._prepare_backbone_features(untrained.net.forward_image(images))
@@ -303,7 +303,7 @@ def toy(**changes: object) -> SegmenterRecipe:
 
 def test_batches_depend_on_the_step_alone(tmp_path: Path) -> None:
     cache = FrameCache.build(tmp_path, DrawnScene, range(4), per_scene=1, length=4)
-    a, b = (Sampler(cache, 192, seed=3).pictures(5, 3) for _ in range(2))
+    a, b = (Sampler(cache, 128, seed=3).pictures(5, 3) for _ in range(2))
     assert np.array_equal(a.images, b.images)
     assert np.array_equal(a.boxes, b.boxes)
     for target, box, click_target, click in zip(a.box_targets, a.boxes, a.click_targets, a.clicks, strict=True):

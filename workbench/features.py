@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -113,7 +113,7 @@ def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress:
             curve = PartialCurve(np.concatenate(rows["time"]), np.concatenate(rows["motion"]))
             progress("encode", done / total, curve)
     tokens.flush()
-    arrays = {key: np.concatenate(parts)[:total] for key, parts in rows.items()}
+    arrays: dict[str, Any] = {key: np.concatenate(parts)[:total] for key, parts in rows.items()}
     np.savez(folder / "dense.npz", **arrays)
 
 

@@ -78,7 +78,7 @@ def evidence_map(analysis: Analysis, position: int) -> np.ndarray:
     """
     assert analysis.features is not None
     heat = np.asarray(analysis.features.heatmap[position], np.float32)
-    moving = np.asarray(analysis.features.saliency[position], np.float32)
+    moving: np.ndarray = np.asarray(analysis.features.saliency[position], np.float32)
     moving = cv2.resize(moving, heat.shape[::-1], interpolation=cv2.INTER_AREA)
     return np.clip(0.5 * heat + 0.5 * np.sqrt(heat * moving), 0, 1)
 

@@ -11,8 +11,8 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
-ROLES = ("perpetrator", "victim", "bystander", "object")
 Role = Literal["perpetrator", "victim", "bystander", "object"]
+ROLES: tuple[Role, ...] = ("perpetrator", "victim", "bystander", "object")
 TurnKind = Literal["judgement", "description", "analysis", "caption", "free"]
 Box = tuple[float, float, float, float]
 

@@ -98,9 +98,10 @@ class InternVLBackbone:
         from transformers import AutoModelForImageTextToText, AutoTokenizer
 
         try:
-            model, report = AutoModelForImageTextToText.from_pretrained(
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 str(source), dtype=dtype, output_loading_info=True, use_safetensors=True
             )
+            model, report = loaded
             tokenizer = AutoTokenizer.from_pretrained(str(source))
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]

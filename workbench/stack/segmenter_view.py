@@ -24,12 +24,12 @@ from workbench.records import Box
 class ZoomConfig:
     """How a view follows an object. Lengths are pixels of the picture, factors multiples of the longer box side."""
 
-    context: float = 2.4
+    context: float = 1.9
     """Side of the view of a prompted box."""
-    track_context: float = 2.8
+    track_context: float = 2.3
     """Side of the view while tracking: larger, because the object has moved since the last mask."""
-    min_side_px: int = 40
-    click_side: float = 0.45
+    min_side_px: int = 32
+    click_side: float = 0.4
     """Side of the first view of a lone click, as a fraction of the shorter side of the picture."""
     lost_growth: float = 1.12
     """Growth of the view for every frame in which the object was not found, up to `lost_limit` times its side."""

@@ -28,7 +28,7 @@ def _hint(text: str) -> str:
 def header_html(stack_line: str, note: str) -> str:
     """Product name, profile and device, and the one honest line about the stack."""
     return (
-        '<header class="aw-header"><h1>Anomaly Workbench</h1>'
+        '<header class="aw-header" role="banner"><h1>Anomaly Workbench</h1>'
         f'<span class="aw-stack">{html.escape(stack_line)}</span>'
         f'<span class="aw-honest" title="{html.escape(note)}">{html.escape(note)}</span>'
         '<button type="button" data-theme-toggle aria-label="Dark or light">◐</button></header>'

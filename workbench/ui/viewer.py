@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from bisect import bisect_left
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -104,18 +105,22 @@ def instance_layers(review: Review, frame: int, width: int) -> tuple[list[dict[s
 
 def resolve(review: Review, request: dict[str, Any]) -> int:
     """The frame index a request means: `frame`, or the one on screen at `t` seconds; clamped to the clip."""
-    last = len(review.clip.times_s) - 1
+    by_frame = "frame" in request
     try:
-        index = int(request["frame"]) if "frame" in request else review.clip.index_at(float(request["t"]))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        wish = float(request["frame" if by_frame else "t"])
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"A frame is asked for by its number or its time, not by {request!r}.") from error
+    if not isfinite(wish):
+        raise InputError(f"A frame is asked for by its number or its time, not by {request!r}.")
+    last = len(review.clip.times_s) - 1
+    index = int(wish) if by_frame else review.clip.index_at(wish)
     return min(last, max(0, index))
 
 
 def frame_reply(review: Review, request: dict[str, Any]) -> dict[str, Any]:
     """What the viewer gets for `{frame | t, width}`: the exact decoded frame with its overlays."""
     index = resolve(review, request)
-    width = min(MAX_WIDTH, max(64, int(request.get("width") or 1280)))
+    width = min(MAX_WIDTH, max(64, round(float(request.get("width") or 1280))))
     rgb = review.clip.frame(index)
     analysis = review.analysis
     heat = heat_at(analysis.heatmaps, index) if analysis else None

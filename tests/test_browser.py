@@ -1,0 +1,289 @@
+"""The page as a person uses it: the real app, a real Chromium, clips with known truth."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests import bad_clips, drawn
+from tests.browser_support import ANSWER_LIMIT_MS, PRESS_WHEN_SEEN_JS, Analyst, RunningApp, running_app
+from workbench.video import Clip
+
+pytestmark = pytest.mark.browser
+SCENES = (("fighting", 900001), ("robbery", 900004), ("normal", 900002))
+SIZES = {"laptop": (1366, 768), "desktop": (1920, 1080)}
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Street scenes with their truth beside them."""
+    from finetune.scenes import sample_scene
+    from finetune.scenes.write import write_scene
+
+    folder = tmp_path_factory.mktemp("samples")
+    for category, seed in SCENES:
+        write_scene(sample_scene(seed, category=category, seconds=(6, 8)), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory, samples: Path, chromium_path: str) -> Iterator[RunningApp]:
+    assert chromium_path
+    with running_app(tmp_path_factory.mktemp("app"), samples) as running:
+        yield running
+
+
+@pytest.fixture
+def new_analyst(browser: Browser, app: RunningApp) -> Iterator[Callable[..., Analyst]]:
+    """Opens a page of its own each time; nothing may fail in its console or leave this machine."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def open_page(size: str = "laptop", theme: str = "dark") -> Analyst:
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
+        _watch(page, app.url, faults)
+        return Analyst(page, app.url)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def _watch(page: Page, url: str, faults: list[str]) -> None:
+    page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
+    page.on(
+        "request",
+        lambda request: request.url.startswith((url, "data:", "blob:")) or faults.append(f"foreign: {request.url}"),
+    )
+
+
+@pytest.fixture
+def analyst(new_analyst: Callable[..., Analyst]) -> Analyst:
+    return new_analyst()
+
+
+def sample_clip(samples: Path, name: str) -> Clip:
+    return Clip.open(next((samples / "clips").glob(f"{name}*.mp4")))
+
+
+def test_a_sample_is_analysed_and_its_curve_appears(analyst: Analyst) -> None:
+    analyst.snap("empty")
+    analyst.page.get_by_role("button", name="Sample: fighting").click()
+    expect(analyst.page.get_by_role("progressbar")).to_be_visible()
+    analyst.snap("running")
+    analyst.wait_until_analysed()
+    expect(analyst.timeline.locator("path.aw-curve")).to_have_count(1)
+    assert len(analyst.timeline.get_by_role("button", name=re.compile("Sampled frame")).all()) > 0
+    expect(analyst.page.get_by_role("button", name="Cancel")).to_be_hidden()
+    analyst.snap("analysed")
+
+
+def test_the_peak_shows_exactly_that_frame(analyst: Analyst, samples: Path) -> None:
+    analyst.pick_sample("fighting")
+    analyst.page.keyboard.press("Home")
+    peak = analyst.timeline.get_by_role("button", name="Peak of event 1")
+    peak.click()
+    expect(analyst.viewer).not_to_have_attribute("data-frame", "0")
+    index = analyst.frame()
+    analyst.expect_frame(index)
+    with sample_clip(samples, "fighting") as clip:
+        around = {i: clip.frame(i).astype(int) for i in (index - 1, index, index + 1)}
+    difference = {i: float(np.abs(analyst.picture() - picture).mean()) for i, picture in around.items()}
+    assert difference[index] < 1.5
+    assert min(difference, key=lambda i: difference[i]) == index
+
+
+def test_a_click_on_the_timeline_goes_to_that_time(analyst: Analyst, samples: Path) -> None:
+    analyst.pick_sample("fighting")
+    curve = analyst.timeline.get_by_role("img", name="Anomaly score over time")
+    box = curve.bounding_box()
+    assert box is not None
+    with sample_clip(samples, "fighting") as clip:
+        left, right = 34, 12  # margins of the drawing, as in timeline.js
+        x = left + 0.3 * (box["width"] - left - right)
+        curve.click(position={"x": x, "y": box["height"] * 0.75})
+        analyst.expect_frame(clip.index_at(0.3 * clip.info.duration_s))
+
+
+def test_arrow_keys_step_exactly_one_frame(analyst: Analyst, samples: Path) -> None:
+    analyst.pick_sample("fighting")
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
+    for expected in (1, 2, 3):
+        analyst.page.keyboard.press("ArrowRight")
+        analyst.expect_frame(expected)
+    analyst.page.keyboard.press("ArrowLeft")
+    analyst.expect_frame(2)
+    with sample_clip(samples, "fighting") as clip:
+        assert np.abs(analyst.picture() - clip.frame(2).astype(int)).mean() < 1.5
+        analyst.page.keyboard.press("End")
+        analyst.expect_frame(clip.n_frames - 1)
+        analyst.page.keyboard.press("ArrowRight")
+        analyst.expect_frame(clip.n_frames - 1)
+
+
+def test_typing_a_question_does_not_move_the_picture(analyst: Analyst) -> None:
+    analyst.pick_sample("fighting")
+    before = analyst.frame()
+    box = analyst.page.get_by_role("textbox", name="Question")
+    box.fill("him")
+    box.press("ArrowLeft")
+    box.press("Home")
+    analyst.expect_frame(before)
+
+
+def test_an_answer_streams_and_names_its_evidence(analyst: Analyst) -> None:
+    analyst.pick_sample("fighting")
+    answer = analyst.ask("Judgement")
+    expect(answer).to_have_text(re.compile(r"\w{2,}"), timeout=ANSWER_LIMIT_MS)
+    analyst.expect_ready()
+    chip = analyst.page.locator(".aw-chip").first
+    expect(chip).to_be_visible()
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("End")
+    last = analyst.frame()
+    chip.click()
+    expect(analyst.viewer).not_to_have_attribute("data-frame", str(last))
+    analyst.ask("Description")
+    expect(analyst.answers()).to_have_count(2, timeout=ANSWER_LIMIT_MS)
+    analyst.expect_ready()
+    analyst.snap("chat")
+
+
+def test_stop_ends_the_answer(analyst: Analyst) -> None:
+    analyst.pick_sample("robbery")
+    analyst.page.evaluate(PRESS_WHEN_SEEN_JS, "Stop")
+    answer = analyst.ask("Analysis")
+    analyst.expect_ready()
+    expect(answer).to_contain_text("stopped")
+    analyst.ask("Judgement")
+    expect(analyst.answers()).to_have_count(2, timeout=ANSWER_LIMIT_MS)
+    analyst.expect_ready()
+
+
+def test_instances_get_cards_masks_and_boxes(analyst: Analyst) -> None:
+    analyst.pick_sample("fighting")
+    analyst.page.get_by_role("tab", name="Instances").click()
+    analyst.page.get_by_role("button", name="Find instances").click()
+    card = analyst.page.get_by_role("article", name=re.compile("Instance 1")).first
+    expect(card).to_be_visible(timeout=ANSWER_LIMIT_MS)
+    card.click()
+    expect(analyst.viewer.locator(".aw-boxes text").first).to_be_visible()
+    expect(analyst.viewer.locator("img.aw-masks")).to_be_visible()
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("m")
+    expect(analyst.viewer.locator("img.aw-masks")).to_be_hidden()
+    analyst.page.keyboard.press("m")
+    analyst.snap("page")
+
+
+def test_two_visitors_do_not_mix(new_analyst: Callable[..., Analyst]) -> None:
+    first, second = new_analyst(), new_analyst("desktop", "light")
+    first.page.get_by_role("button", name="Sample: fighting").click()
+    second.page.get_by_role("button", name="Sample: robbery").click()
+    first.wait_until_analysed()
+    second.wait_until_analysed()
+    second.snap("desktop-light")
+    expect(first.page.get_by_role("main")).to_contain_text("fighting_")
+    expect(second.page.get_by_role("main")).to_contain_text("robbery_")
+    first.ask("Judgement")
+    first.expect_ready()
+    expect(first.answers()).to_have_count(1)
+    expect(second.answers()).to_have_count(0)
+    assert first.picture().tobytes() != second.picture().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        pytest.param(lambda path: path.write_text("no film") and path, "video", id="text renamed to .mp4"),
+        pytest.param(lambda path: path.write_bytes(b"") == 0 and path, "empty", id="empty file"),
+        pytest.param(bad_clips.sound_only, "picture|video", id="sound only"),
+    ],
+)
+def test_a_bad_upload_is_told_and_loses_nothing(
+    analyst: Analyst, tmp_path: Path, make: Callable[[Path], Path], said: str
+) -> None:
+    analyst.pick_sample("normal life")
+    before = analyst.frame()
+    analyst.upload(make(tmp_path / "broken clip.mp4"))
+    toast = analyst.page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text("broken")
+    expect(toast).to_contain_text(re.compile(said, re.IGNORECASE))
+    analyst.expect_frame(before)
+    assert int(analyst.timeline.get_attribute("data-points") or 0) > 0
+    analyst.snap("toast")
+
+
+def test_an_uploaded_clip_with_spaces_and_umlauts_is_analysed(analyst: Analyst, tmp_path: Path) -> None:
+    path = drawn.write_clip(tmp_path / "Straße am Abend.mp4", n_frames=50)
+    analyst.upload(path)
+    analyst.wait_until_analysed()
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Home")
+    for expected in (1, 2):
+        analyst.page.keyboard.press("ArrowRight")
+        analyst.expect_frame(expected)
+    assert drawn.number_in(analyst.picture()) == 2
+
+
+def test_a_clip_browsers_cannot_play_gets_a_copy_they_can(analyst: Analyst, tmp_path: Path) -> None:
+    analyst.upload(drawn.write_clip(tmp_path / "old camera.avi", n_frames=40, codec="mpeg4"))
+    analyst.wait_until_analysed()
+    video = analyst.page.locator("#aw-video video")
+    expect(video).to_have_attribute("src", re.compile(r"\.mp4"), timeout=ANSWER_LIMIT_MS)
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Space")
+    analyst.page.wait_for_function("document.querySelector('#aw-video video').currentTime > 0.1")
+
+
+def test_cancel_brings_the_page_back(analyst: Analyst, tmp_path: Path) -> None:
+    analyst.pick_sample("normal life")
+    before = analyst.frame()
+    analyst.page.evaluate(PRESS_WHEN_SEEN_JS, "Cancel")
+    analyst.upload(drawn.write_clip(tmp_path / "long.mp4", drawn.moving_square, n_frames=1500))
+    expect(analyst.page.get_by_role("main")).to_contain_text("cancelled", timeout=ANSWER_LIMIT_MS)
+    expect(analyst.page.get_by_role("main")).to_contain_text("normal_")
+    analyst.expect_frame(before)
+
+
+def test_nothing_moves_while_a_clip_is_analysed(analyst: Analyst) -> None:
+    def places() -> list[tuple[float, float, float, float]]:
+        parts = [analyst.viewer, analyst.timeline, analyst.page.locator("#aw-tabs"), analyst.page.locator("#aw-chat")]
+        boxes = [part.bounding_box() for part in parts]
+        return [(b["x"], b["y"], b["width"], b["height"]) for b in boxes if b]
+
+    before = places()
+    analyst.page.get_by_role("button", name="Sample: robbery").click()
+    expect(analyst.page.get_by_role("progressbar")).to_be_visible()
+    during = places()
+    analyst.wait_until_analysed()
+    analyst.ask("Judgement")
+    analyst.expect_ready()
+    assert before == during == places()
+    assert analyst.page.evaluate("document.documentElement.scrollHeight <= innerHeight && scrollX === 0")
+
+
+def test_programs_can_analyse_and_ask(app: RunningApp, samples: Path) -> None:
+    from gradio_client import Client, handle_file
+
+    client = Client(app.url, verbose=False)
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/analyze", "/ask"}
+    clip = handle_file(str(next((samples / "clips").glob("fighting*.mp4"))))
+    document = client.predict(clip, api_name="/analyze")
+    assert len(document["frame_score"]) == document["clip"]["n_frames"]
+    answer = client.predict(clip, "judgement", api_name="/ask")
+    assert answer["kind"] == "judgement"
+    assert answer["answer"]
