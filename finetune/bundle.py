@@ -179,7 +179,7 @@ class Bundle:
         train_language(backbone, texts, self.recipe.language, self.work)
 
     def _vision(self, backbone: InternVLBackbone, truths: list[dict]) -> None:
-        space = LabelSpace.scan(truths)
+        space = self._label_space(truths)
         heads = PretrainHeads(backbone.feature_dim, space)
         tower = backbone.model.model.vision_tower
         tower.requires_grad_(True).train()
@@ -187,6 +187,13 @@ class Bundle:
         loss = pretrain_loss(backbone, heads, self.world, space, batch=batch, seed=loop.seed)
         fit({"vision": tower, "heads": heads}, loss, loop, self.work, name="vision")
         tower.requires_grad_(False).eval()
+
+    def _label_space(self, truths: list[dict]) -> LabelSpace:
+        """The label space of the first session: the heads of an interrupted run must meet the same one again."""
+        path = self.work / "labels.json"
+        if not path.exists():
+            path.write_text(json.dumps(LabelSpace.scan(truths).values, indent=1))
+        return LabelSpace({name: tuple(values) for name, values in json.loads(path.read_text()).items()})
 
     def _heatmap(self, backbone: InternVLBackbone) -> HeatmapDecoder:
         config = HeatmapConfig(backbone.feature_dim, backbone.text_dim, tap_count=len(backbone.tap_blocks), hidden=256)

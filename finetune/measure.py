@@ -17,13 +17,12 @@ from finetune.metrics import (
     PixelTally,
     Span,
     mask_iou,
-    named_category,
-    parse_judgement,
     temporal_iou,
     track_iou,
 )
 from finetune.scenes.truth import SceneTruth, TruthFile, read_truth_file
 from workbench.analysis import analyse
+from workbench.answers import named_category, parse_judgement
 from workbench.conversation import Conversation
 from workbench.errors import DataError
 from workbench.masks import decode_rle, mask_box

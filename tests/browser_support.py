@@ -103,7 +103,7 @@ class Analyst:
         self.timeline = page.get_by_role("group", name="Timeline")
         self.chat = page.get_by_role("log", name="chatbot conversation")
         page.goto(url)
-        expect(page.get_by_role("banner")).to_contain_text("CPU", timeout=ANSWER_LIMIT_MS)
+        expect(page.get_by_role("banner")).to_contain_text("· CPU", timeout=ANSWER_LIMIT_MS)
 
     def pick_sample(self, title: str) -> None:
         """Pick a sample by what happens in it, and wait until it is analysed."""
@@ -117,7 +117,7 @@ class Analyst:
     def wait_until_analysed(self) -> None:
         """Until the curve is there and nothing runs any more."""
         expect(self.timeline).to_have_attribute("data-points", re.compile(r"[1-9]\d*"), timeout=ANSWER_LIMIT_MS)
-        expect(self.page.get_by_role("progressbar")).to_have_count(0, timeout=ANSWER_LIMIT_MS)
+        expect(self.page.get_by_role("progressbar", name="Progress")).to_have_count(0, timeout=ANSWER_LIMIT_MS)
         expect(self.viewer).to_have_attribute("data-frame", re.compile(r"\d+"))
 
     def frame(self) -> int:

@@ -80,7 +80,7 @@ def sample_clip(samples: Path, name: str) -> Clip:
 def test_a_sample_is_analysed_and_its_curve_appears(analyst: Analyst) -> None:
     analyst.snap("empty")
     analyst.page.get_by_role("button", name="Sample: fighting").click()
-    expect(analyst.page.get_by_role("progressbar")).to_be_visible()
+    expect(analyst.page.get_by_role("progressbar", name="Progress")).to_be_visible()
     analyst.snap("running")
     analyst.wait_until_analysed()
     expect(analyst.timeline.locator("path.aw-curve")).to_have_count(1)
@@ -267,7 +267,7 @@ def test_nothing_moves_while_a_clip_is_analysed(analyst: Analyst) -> None:
 
     before = places()
     analyst.page.get_by_role("button", name="Sample: robbery").click()
-    expect(analyst.page.get_by_role("progressbar")).to_be_visible()
+    expect(analyst.page.get_by_role("progressbar", name="Progress")).to_be_visible()
     during = places()
     analyst.wait_until_analysed()
     analyst.ask("Judgement")

@@ -1,6 +1,5 @@
 """Every metric against values computed by hand and against a slow, obvious version."""
 
-import json
 import math
 import os
 from functools import partial
@@ -135,56 +134,6 @@ def test_calibration_by_hand() -> None:
     weighted = metrics.expected_calibration_error(labels, scores, np.array([1, 1, 0, 0]))
     assert weighted == pytest.approx(0.3)
     assert math.isnan(metrics.expected_calibration_error(np.zeros(0), np.zeros(0)))
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        ("Yes, there is a fight.", True),
-        ("**Yes**", True),
-        ("No. Nothing happens.", False),
-        ("No anomaly exists in the video.", False),
-        ("The anomaly exists, specifically a Car Accident anomaly.", True),
-        ("There is no anomaly in the video.", False),
-        ("It doesn't show any abnormal event", False),
-        ("The street looks normal.", False),
-        ("On a normal street, an anomaly exists.", True),
-        ("This is not normal.", True),
-        ("A person walks. There is an anomaly.", None),  # only the first sentence judges
-        ("North gate, two people.", None),
-        ("", None),
-    ],
-)
-def test_judgement_is_read_from_the_first_sentence(answer: str, expected: bool | None) -> None:
-    assert metrics.parse_judgement(answer) is expected
-
-
-def test_every_published_judgement_can_be_read() -> None:
-    path = SHARED / "data/holmesvau/merge_instruction_test_final.jsonl"
-    if not path.exists():
-        pytest.skip(f"{path} is absent; set WORKBENCH_SHARED to the folder of shared data")
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    answers = [row["anwser"] for row in rows if row["task"] == "judgement"]
-    assert len(answers) > 400
-    for answer in answers:
-        assert metrics.parse_judgement(answer) is not answer.startswith(("No ", "There is no")), answer
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        ("Yes, a robbery.", "robbery"),
-        ("Two men fighting, then a robbery", "fight"),
-        ("An Abandoned-Object lies there", "abandoned object"),
-        ("A car accident", "car accident"),  # the longer of two that start at the same word
-        ("A firearm", None),
-    ],
-)
-def test_named_category(answer: str, expected: str | None) -> None:
-    assert (
-        metrics.named_category(answer, ["robbery", "fight", "abandoned object", "car", "car accident", "fire"])
-        == expected
-    )
 
 
 def test_mask_and_track_iou_by_hand() -> None:

@@ -307,6 +307,10 @@ def test_a_reader_that_stops_early_leaves_no_open_file(tmp_path: Path) -> None:
 def test_real_clips_are_frame_accurate(name: str, n_frames: int) -> None:
     with Clip.open(SHARED / "data/clips" / name) as clip:
         assert clip.n_frames == n_frames
-        truth = {int(i): rgb for batch in clip.dense(30, long_side=160) for i, rgb in zip(batch.index, batch.rgb)}
+        truth = {
+            int(i): rgb
+            for batch in clip.dense(30, long_side=160)
+            for i, rgb in zip(batch.index, batch.rgb, strict=True)
+        }
         for i in np.random.default_rng(1).permutation(sorted(truth))[:12]:
             np.testing.assert_array_equal(clip.frame(int(i), long_side=160), truth[int(i)])

@@ -8,13 +8,13 @@ first turn and stay there.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.answers import named_category, parse_judgement
 from workbench.errors import InputError
 from workbench.prompts import STANDARD_QUESTIONS, question_kind
 from workbench.records import Analysis, Event, Evidence, Instance, Turn, TurnKind
@@ -129,22 +129,9 @@ def name_events(stack: ModelStack, analysis: Analysis) -> None:
     """Give each event the category its own judgement names, in place; one whose judgement names none gets none."""
     for number, event in enumerate(analysis.events):
         answer = Conversation(stack, analysis, span_s=(event.start_s, event.end_s)).say("judgement").answer
-        analysis.events[number] = dataclasses.replace(event, category=named_category(answer, stack.profile.categories))
-
-
-def named_category(answer: str, categories: tuple[str, ...]) -> str | None:
-    """The first of `categories` that an affirming answer names; None if it denies or names none."""
-    if says_yes(answer) is False:
-        return None
-    lowered = answer.lower()
-    places = {c: m.start() for c in categories if c != "normal" and (m := re.search(rf"\b{re.escape(c)}\b", lowered))}
-    return min(places, key=lambda c: places[c]) if places else None
-
-
-def says_yes(answer: str) -> bool | None:
-    """What a judgement says: True for yes, False for no, None where it says neither."""
-    match = re.match(r"\W*(yes|no)\b", answer.lower())
-    return None if match is None else match.group(1) == "yes"
+        affirmed = parse_judgement(answer) is not False
+        category = named_category(answer, stack.profile.categories) if affirmed else None
+        analysis.events[number] = dataclasses.replace(event, category=category)
 
 
 def evidence_for(
@@ -154,7 +141,7 @@ def evidence_for(
 
     A judgement that denies an anomaly rests on no span, nor does anything said of a clip without events.
     """
-    if kind == "judgement" and says_yes(answer) is not True:
+    if kind == "judgement" and parse_judgement(answer) is not True:
         return ()
     found: list[Evidence] = []
     for event in analysis.events:

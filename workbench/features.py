@@ -95,7 +95,8 @@ def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress:
     motion = MotionScorer()
     rows: dict[str, list[np.ndarray]] = {k: [] for k in ("index", "time", "motion", "cls", "maps", "heat", "saliency")}
     done = 0
-    for batch in clip.dense(stride, batch=stack.profile.batch):
+    # Frames much larger than the tower's square only cost memory; three times its side keeps all it can see.
+    for batch in clip.dense(stride, batch=stack.profile.batch, long_side=3 * backbone.image_size):
         seen = backbone.encode(batch.rgb)
         with torch.inference_mode():
             decoded = stack.heatmap(seen.taps)

@@ -31,6 +31,8 @@ HOT = 0.5
 """A cell belongs to a peak if it has at least this share of the picture's highest evidence."""
 MIN_EVIDENCE = 0.15
 SAME_IOU = 0.6
+WORK_PX = 854
+"""Longer side of the pictures that are segmented; masks are enlarged to the clip's size. Bounds memory on 4K clips."""
 _KINDS = (
     ("person", ("person", "man", "woman", "pedestrian", "walker", "runner", "rider", "cyclist", "skater", "child")),
     ("bicycle", ("bicycle", "bike")),
@@ -102,7 +104,7 @@ def _instances_of(clip: Clip, stack: ModelStack, analysis: Analysis, event: Even
     dense = analysis.dense
     peak = int(np.abs(dense.time_s - event.peak_s).argmin())
     peak_frame = int(dense.frame_index[peak])
-    picture = clip.frame(peak_frame)
+    picture = clip.frame(peak_frame, long_side=WORK_PX)
     height, width = picture.shape[:2]
     masks: list[np.ndarray] = []
     for box in peak_boxes(evidence_map(analysis, peak), width, height):
@@ -112,14 +114,15 @@ def _instances_of(clip: Clip, stack: ModelStack, analysis: Analysis, event: Even
     if not masks:
         return []
     window = _window(clip, event, peak_frame)
-    frames = dict(clip.frames(window))
+    frames = dict(clip.frames(window, long_side=WORK_PX))
     prompts = [Prompt(first_id + i, peak_frame, mask=mask) for i, mask in enumerate(masks)]
     tracks: dict[int, dict[int, np.ndarray]] = {prompt.instance_id: {} for prompt in prompts}
     for index, seen in stack.segmenter.track([(i, frames[i]) for i in window], prompts):
         for instance_id, mask in seen.items():
             if mask.any():
                 tracks[instance_id][index] = mask
-    return [_instance(stack, i, frames, track) for i, track in tracks.items() if track]
+    size = (clip.info.width, clip.info.height)
+    return [_instance(stack, i, frames, track, size) for i, track in tracks.items() if track]
 
 
 def _window(clip: Clip, event: Event, peak_frame: int) -> list[int]:
@@ -130,10 +133,15 @@ def _window(clip: Clip, event: Event, peak_frame: int) -> list[int]:
 
 
 def _instance(
-    stack: ModelStack, instance_id: int, frames: dict[int, np.ndarray], track: dict[int, np.ndarray]
+    stack: ModelStack,
+    instance_id: int,
+    frames: dict[int, np.ndarray],
+    track: dict[int, np.ndarray],
+    size: tuple[int, int],
 ) -> Instance:
     caption = describe(stack, frames, track)
     indices = sorted(track)
+    masks = {i: _enlarged(track[i], size) for i in indices}
     return Instance(
         id=instance_id,
         role=caption.role,
@@ -142,8 +150,8 @@ def _instance(
         motion=caption.motion,
         first_frame=indices[0],
         last_frame=indices[-1],
-        boxes_xyxy={i: _box(track[i]) for i in indices},
-        masks_rle={i: encode_rle(track[i]) for i in indices},
+        boxes_xyxy={i: _box(full) for i, full in masks.items()},
+        masks_rle={i: encode_rle(full) for i, full in masks.items()},
     )
 
 
@@ -192,6 +200,13 @@ def kind_of(appearance: str) -> str:
 def _box(mask: np.ndarray) -> Box:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask at `size` = (width, height); edges stay smooth because it is interpolated before it is cut again."""
+    if mask.shape == size[::-1]:
+        return mask
+    return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.analysis import analyse
-from workbench.conversation import MAX_QUESTION_CHARS, Conversation
+from workbench.conversation import MAX_QUESTION_CHARS, Conversation, name_events
 from workbench.errors import InputError
 from workbench.features import Progress
 from workbench.files import replacing
@@ -67,6 +67,9 @@ def carry_out(
         threshold=request.threshold,
         progress=progress,
     )
+    began = time.perf_counter()
+    name_events(stack, analysis)
+    analysis.timings_s["categories"] = time.perf_counter() - began
     if request.instances:
         began = time.perf_counter()
         analysis.instances = find_instances(clip, stack, analysis, progress)

@@ -38,6 +38,7 @@ class VisionFeatures(NamedTuple):
 class Backbone(Protocol):
     """The interface every backbone family provides. Shapes as in `VisionFeatures`; `D` is the text width."""
 
+    image_size: int
     feature_dim: int
     text_dim: int
     tokens_per_frame: int

@@ -78,7 +78,7 @@ def progress_html(progress: Progress | None, note: str = "") -> str:
     stage = html.escape(STAGES.get(progress.stage, progress.stage))
     return (
         f'<div class="aw-progress" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-label="{stage}"><span>{stage}</span><i style="width:{percent}%"></i><em>{percent} %</em></div>'
+        f'aria-label="Progress" aria-valuetext="{stage}"><span>{stage}</span><i style="width:{percent}%"></i><em>{percent} %</em></div>'
     )
 
 

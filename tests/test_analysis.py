@@ -1,0 +1,138 @@
+"""The analysis: dense pass, cache, curve, events — on drawn clips with known truth."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.drawn import write_clip
+from workbench.analysis import analyse
+from workbench.errors import InputError, StackError
+from workbench.events import find_events, smooth
+from workbench.features import PartialCurve, dense_pass
+from workbench.stack.fusion import Fusion
+from workbench.stack.loading import ModelStack
+from workbench.video import Clip
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Clip:
+    return Clip.open(write_clip(tmp_path / "marked.mp4", n_frames=150))
+
+
+def test_every_contract_field_has_its_shape(tiny_stack: ModelStack, clip: Clip, tmp_path: Path) -> None:
+    found = analyse(clip, tiny_stack, cache_dir=tmp_path / "cache")
+    count = len(found.dense.frame_index)
+    assert found.dense.stride == 2
+    assert count == 75
+    assert found.frame_score.shape == (150,)
+    assert np.array_equal(found.frame_score[::2], found.dense.score)
+    assert set(found.dense.parts) == {"scorer", "motion"}
+    for curve in (found.dense.score, *found.dense.parts.values()):
+        assert curve.shape == (count,)
+        assert np.isfinite(curve).all()
+        assert ((curve >= 0) & (curve <= 1)).all()
+    assert len(found.sampled_frames) == len(set(found.sampled_frames)) == tiny_stack.profile.n_frames
+    assert set(found.sampled_frames) <= set(found.dense.frame_index.tolist())
+    assert found.heatmaps is not None
+    assert found.heatmaps.heatmap.dtype == np.float16
+    assert found.heatmaps.heatmap.shape == (count, *tiny_stack.backbone.grid_hw)
+    assert np.allclose(found.dense.time_s, clip.times_s[found.dense.frame_index])
+
+
+def test_the_same_clip_is_encoded_once(tiny_stack: ModelStack, clip: Clip, tmp_path: Path) -> None:
+    stages: list[str] = []
+
+    def listen(stage: str, _fraction: float, _curve: PartialCurve | None) -> None:
+        stages.append(stage)
+
+    first = analyse(clip, tiny_stack, cache_dir=tmp_path / "cache", progress=listen)
+    assert "encode" in stages
+    stages.clear()
+    again = analyse(clip, tiny_stack, sampler="uniform", cache_dir=tmp_path / "cache", progress=listen)
+    assert "encode" not in stages
+    assert np.array_equal(first.dense.score, again.dense.score)
+
+
+def test_the_curve_fills_in_while_the_pass_runs(tiny_stack: ModelStack, clip: Clip, tmp_path: Path) -> None:
+    lengths: list[int] = []
+
+    def listen(stage: str, fraction: float, curve: PartialCurve | None) -> None:
+        if stage == "encode":
+            assert curve is not None
+            assert len(curve.time_s) == len(curve.score) == round(fraction * 75)
+            lengths.append(len(curve.time_s))
+
+    analyse(clip, tiny_stack, cache_dir=tmp_path / "cache", progress=listen)
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1] == 75
+
+
+def test_a_cancelled_pass_leaves_nothing_half_done(tiny_stack: ModelStack, clip: Clip, tmp_path: Path) -> None:
+    def cancel(_stage: str, fraction: float, _curve: PartialCurve | None) -> None:
+        if fraction > 0.3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dense_pass(clip, tiny_stack, cache_dir=tmp_path / "cache", progress=cancel)
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert len(dense_pass(clip, tiny_stack, cache_dir=tmp_path / "cache").time_s) == 75
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("n_frames", 0), ("n_frames", 500), ("threshold", 0.0), ("threshold", 1.0)]
+)
+def test_nonsense_is_refused(tiny_stack: ModelStack, clip: Clip, tmp_path: Path, option: str, value: float) -> None:
+    with pytest.raises(InputError, match=str(value)):
+        analyse(clip, tiny_stack, cache_dir=tmp_path / "cache", **{option: value})  # type: ignore[arg-type]
+
+
+def test_a_hump_becomes_one_event_with_its_peak() -> None:
+    time_s = np.arange(100) / 10
+    score = np.full(100, 0.1, np.float32)
+    score[40:60] = 0.9
+    score[50] = 0.95
+    (event,) = find_events(score, time_s, threshold=0.5, end_s=10.0)
+    assert (event.start_s, event.end_s) == (4.0, 6.0)
+    assert (event.peak_s, event.peak_score) == (5.0, pytest.approx(0.95))
+
+
+def test_events_close_together_are_one_and_specks_are_none() -> None:
+    time_s = np.arange(200) / 10
+    score = np.zeros(200, np.float32)
+    score[20:40] = score[45:60] = 0.8
+    score[150] = 0.9
+    events = find_events(score, time_s, threshold=0.5, end_s=20.0)
+    assert [(e.start_s, e.end_s) for e in events] == [(2.0, 6.0)]
+
+
+def test_an_event_at_the_end_lasts_to_the_end() -> None:
+    score = np.r_[np.zeros(50), np.ones(50)]
+    (event,) = find_events(score, np.arange(100) / 10, threshold=0.5, end_s=10.05)
+    assert event.end_s == 10.05
+
+
+def test_smoothing_is_by_time_and_keeps_the_range() -> None:
+    spike = np.zeros(200, np.float32)
+    spike[100] = 1
+    fine = smooth(spike, np.arange(200) / 100)
+    coarse = smooth(spike, np.arange(200) / 2)
+    assert fine.max() < 0.1 < coarse.max() <= 1.0
+    assert smooth(np.ones(2, np.float32), np.array([0.0, 0.0])).tolist() == [1.0, 1.0]
+
+
+def test_fusion_rises_with_both_parts_and_stays_finite() -> None:
+    fusion = Fusion(scorer=1.0, motion=0.5, bias=-0.2)
+    low, high = np.array([0.0, 0.2]), np.array([1.0, 0.9])
+    assert (fusion(high, low) > fusion(low, low)).all()
+    assert (fusion(low, high) > fusion(low, low)).all()
+    assert np.isfinite(fusion(low, high)).all()
+    with pytest.raises(StackError, match="negative"):
+        Fusion(scorer=-1.0)
+
+
+def test_fusion_survives_its_file(tmp_path: Path) -> None:
+    fusion = Fusion(0.7, 0.2, -1.0, 0.4)
+    fusion.save(tmp_path / "fusion.json")
+    assert Fusion.load(tmp_path / "fusion.json") == fusion
+    assert Fusion.load(tmp_path / "absent.json") == Fusion()

@@ -1,0 +1,53 @@
+"""Answers are read as a person reads them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench.answers import named_category, parse_judgement
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Yes, there is a fight.", True),
+        ("**Yes**", True),
+        ("No. Nothing happens.", False),
+        ("No anomaly exists in the video.", False),
+        ("The anomaly exists, specifically a Car Accident anomaly.", True),
+        ("There is no anomaly in the video.", False),
+        ("It doesn't show any abnormal event", False),
+        ("The street looks normal.", False),
+        ("On a normal street, an anomaly exists.", True),
+        ("This is not normal.", True),
+        ("A person walks. There is an anomaly.", None),  # only the first sentence judges
+        ("North gate, two people.", None),
+        ("", None),
+    ],
+)
+def test_judgement_is_read_from_the_first_sentence(answer: str, expected: bool | None) -> None:
+    assert parse_judgement(answer) is expected
+
+
+def test_every_published_judgement_can_be_read(shared_dir: Path) -> None:
+    path = shared_dir / "data/holmesvau/merge_instruction_test_final.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    answers = [row["anwser"] for row in rows if row["task"] == "judgement"]
+    assert len(answers) > 400
+    for answer in answers:
+        assert parse_judgement(answer) is not answer.startswith(("No ", "There is no")), answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Yes, a robbery.", "robbery"),
+        ("Two men fighting, then a robbery", "fight"),
+        ("An Abandoned-Object lies there", "abandoned object"),
+        ("A car accident", "car accident"),  # the longer of two that start at the same word
+        ("A firearm", None),
+    ],
+)
+def test_named_category(answer: str, expected: str | None) -> None:
+    assert named_category(answer, ["robbery", "fight", "abandoned object", "car", "car accident", "fire"]) == expected
