@@ -178,7 +178,8 @@ class Sampler:
             present = visible_ids(self.cache.ids[n, t])
             if present.size == 0:
                 continue
-            view = self._picture_view(self.cache.ids[n, t] == rng.choice(present), rng)
+            entity = rng.choice(present)
+            view = self._picture_view(self.cache.ids[n, t] == entity, rng)
             ids = _cut_ids(self.cache.ids[n, t], view, self.size)
             inside = visible_ids(ids)
             if inside.size == 0:
@@ -186,7 +187,9 @@ class Sampler:
             rgb = cut(self.cache.rgb[n, t], view, self.size)
             if rng.random() < 0.5:
                 rgb, ids = rgb[:, ::-1], ids[:, ::-1]
-            first, second = ids == rng.choice(inside), ids == rng.choice(inside)
+            # mostly the object that the view was made for, as in use; sometimes any other, so that prompts matter
+            asked = [entity if entity in inside and rng.random() < 0.75 else rng.choice(inside) for _ in range(2)]
+            first, second = ids == asked[0], ids == asked[1]
             image = augment(rgb, rng)
             return image, jittered_box(first, rng), first, inner_point(second, rng), second
 
@@ -195,10 +198,10 @@ class Sampler:
         x0, y0, x1, y1 = box_of(mask) or (0.0, 0.0, 1.0, 1.0)
         extent = max(x1 - x0, y1 - y0)
         if rng.random() < 0.7:
-            side = max(extent * float(np.exp(rng.uniform(np.log(1.4), np.log(3.0)))), 30.0)
+            side = max(extent * float(np.exp(rng.uniform(np.log(1.6), np.log(2.4)))), 30.0)
         else:
             side = max(float(rng.uniform(0.3, 0.6)) * min(mask.shape), 1.2 * extent)
-        spread = 0.12 * side
+        spread = 0.05 * side
         center = ((x0 + x1) / 2 + rng.uniform(-spread, spread), (y0 + y1) / 2 + rng.uniform(-spread, spread))
         return View.square(center, side)
 

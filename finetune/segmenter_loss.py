@@ -18,7 +18,7 @@ from finetune.segmenter_data import PictureBatch, VideoBatch
 from workbench.stack.segmenter import PIXEL_MEAN, PIXEL_STD
 from workbench.stack.segmenter_net import ImageFeatures, image_features
 
-FOCAL, DICE, IOU, PRESENCE = 20.0, 1.0, 1.0, 1.0
+CROSS, DICE, IOU, PRESENCE = 5.0, 1.0, 1.0, 1.0
 
 
 def normalised(pictures: np.ndarray) -> Tensor:
@@ -36,17 +36,14 @@ def mask_loss(logits: Tensor, ious: Tensor, presence: Tensor, targets: Tensor) -
     full = F.interpolate(logits.float().clamp(-32, 32), size=targets.shape[-2:], mode="bilinear", align_corners=False)
     truth = truth.expand_as(full)
     chance = full.sigmoid()
-    cross = F.binary_cross_entropy_with_logits(full, truth, reduction="none")
-    miss = (chance - truth).abs()
-    alpha = 0.25 * truth + 0.75 * (1 - truth)
-    focal = (alpha * miss.square() * cross).mean((-2, -1))
+    cross = F.binary_cross_entropy_with_logits(full, truth, reduction="none").mean((-2, -1))
     overlap = (chance * truth).sum((-2, -1))
     dice = 1 - (2 * overlap + 1) / (chance.sum((-2, -1)) + truth.sum((-2, -1)) + 1)
     with torch.no_grad():
         found = full > 0
         both, either = (found & (truth > 0)).sum((-2, -1)), (found | (truth > 0)).sum((-2, -1))
         real_iou = both / either.clamp(min=1)
-    mask_terms = FOCAL * focal + DICE * dice
+    mask_terms = CROSS * cross + DICE * dice
     best = mask_terms.argmin(1)
     rows = torch.arange(len(best))
     present = targets.flatten(1).any(1).float()

@@ -98,6 +98,8 @@ class InternVLBackbone:
         """
         from transformers import AutoModelForImageTextToText, AutoTokenizer
 
+        if isinstance(source, Path) and not (source / "config.json").exists():
+            raise StackError(f"There is no backbone in {source}. Restore the folder, or make it: python -m finetune bundle.")
         try:
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 str(source), dtype=dtype, output_loading_info=True, use_safetensors=True
