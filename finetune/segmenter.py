@@ -125,9 +125,12 @@ def _setup(config: SegmenterRecipe, state_path: Path) -> RunState:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         net: Any = build_net(read_config(SMALL_CONFIG))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 1)
+        _widen(net)
+    _point_at_prompts(net)
     # presence starts at "yes": a "no" hides the mask, and with it every gradient of its shape
     torch.nn.init.constant_(net.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 3.0)
-    _point_at_prompts(net)
     decayed = [p for p in net.parameters() if p.ndim >= 2]
     plain = [p for p in net.parameters() if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -141,6 +144,25 @@ def _setup(config: SegmenterRecipe, state_path: Path) -> RunState:
         optimizer.load_state_dict(saved["optimizer"])
         state.step, state.elapsed_s = saved["step"], saved["elapsed_s"]
     return state
+
+
+def _widen(net: Any) -> None:
+    """Start with signals that keep their size from layer to layer.
+
+    PyTorch's default shrinks them by about 1/sqrt(3) a layer. Mask logits are a product of two such shrunken paths (hyper
+    network and upscaled picture), a saddle that a short run spends most of its steps leaving.
+    """
+    for module in net.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            fan_in = module.weight[0].numel()
+            if isinstance(module, torch.nn.ConvTranspose2d):
+                fan_in = module.weight.shape[0]
+            torch.nn.init.normal_(module.weight, std=fan_in**-0.5)
+            if module.bias is not None:
+                torch.nn.init.zeros_(module.bias)
+    for mlp in [*net.sam_mask_decoder.output_hypernetworks_mlps, net.obj_ptr_proj]:
+        for layer in mlp.layers[:-1]:
+            torch.nn.init.normal_(layer.weight, std=(2.0 / layer.in_features) ** 0.5)
 
 
 def _point_at_prompts(net: Any) -> None:

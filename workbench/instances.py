@@ -30,6 +30,8 @@ TRACK_FRAMES = 48
 HOT = 0.5
 """A cell belongs to a peak if it has at least this share of the picture's highest evidence."""
 MIN_EVIDENCE = 0.15
+MIN_PEAK_GAP = 2
+"""Peaks closer than this many cells are one."""
 SAME_IOU = 0.6
 WORK_PX = 854
 """Longer side of the pictures that are segmented; masks are enlarged to the clip's size. Bounds memory on 4K clips."""
@@ -86,18 +88,31 @@ def evidence_map(analysis: Analysis, position: int) -> np.ndarray:
 
 
 def peak_boxes(evidence: np.ndarray, width: int, height: int) -> list[Box]:
-    """Boxes around the peaks of an evidence map, strongest first, in pixels of a `width`×`height` picture."""
+    """Boxes around the peaks of an evidence map, strongest first, in pixels of a `width`×`height` picture.
+
+    Cells with at least `HOT` of the highest evidence belong to the nearest local maximum, so that two people who
+    touch become two boxes.
+    """
     top = float(evidence.max())
     if top < MIN_EVIDENCE:
         return []
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((evidence >= HOT * top).astype(np.uint8), connectivity=8)
-    scale_x, scale_y = width / evidence.shape[1], height / evidence.shape[0]
-    peaks = []
-    for label in range(1, count):
-        x, y, w, h = (int(v) for v in stats[label, :4])
-        box = (x * scale_x, y * scale_y, (x + w) * scale_x, (y + h) * scale_y)
-        peaks.append((float(evidence[labels == label].sum()), box))
-    return [box for _, box in sorted(peaks, key=lambda p: -p[0])[:MAX_PER_EVENT]]
+    hot = evidence >= HOT * top
+    soft = cv2.GaussianBlur(evidence, (0, 0), 0.8)  # a plateau has no maximum of its own; blurred it has one
+    peaks = np.argwhere(hot & (soft >= cv2.dilate(soft, np.ones((3, 3), np.uint8))))
+    peaks = peaks[np.argsort(-evidence[tuple(peaks.T)], kind="stable")]
+    kept: list[np.ndarray] = []
+    for peak in peaks:
+        if all(np.abs(peak - other).max() >= MIN_PEAK_GAP for other in kept):
+            kept.append(peak)
+    cells = np.argwhere(hot)
+    owner = np.linalg.norm(cells[:, None] - np.stack(kept)[None], axis=-1).argmin(1)
+    scale = np.array([height / evidence.shape[0], width / evidence.shape[1]])
+    boxes: list[Box] = []
+    for number in range(min(len(kept), MAX_PER_EVENT)):
+        mine = cells[owner == number]
+        (y0, x0), (y1, x1) = mine.min(0) * scale, (mine.max(0) + 1) * scale
+        boxes.append((float(x0), float(y0), float(x1), float(y1)))
+    return boxes
 
 
 def _instances_of(clip: Clip, stack: ModelStack, analysis: Analysis, event: Event, first_id: int) -> list[Instance]:

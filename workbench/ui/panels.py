@@ -16,7 +16,7 @@ from workbench.ui.timeline import peak_frame
 from workbench.ui.viewer import role_colour
 
 SEEK_JS = "window.aw.seekers(element);"
-STAGES = {"encode": "reading the clip", "score": "scoring", "done": "finishing"}
+STAGES = {"encode": "reading the clip", "score": "scoring", "done": "finishing", "instances": "finding instances"}
 NO_EVENTS = "Nothing here rises above the threshold. The curve and the heatmap still show where it came closest."
 NO_EVIDENCE = "this answer names no evidence in the clip"
 
@@ -76,9 +76,10 @@ def progress_html(progress: Progress | None, note: str = "") -> str:
         return f'<div class="aw-progress is-idle">{html.escape(note)}</div>'
     percent = round(100 * progress.fraction)
     stage = html.escape(STAGES.get(progress.stage, progress.stage))
+    state = f'aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" aria-valuetext="{stage}"'
     return (
-        f'<div class="aw-progress" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-label="Progress" aria-valuetext="{stage}"><span>{stage}</span><i style="width:{percent}%"></i><em>{percent} %</em></div>'
+        f'<div class="aw-progress" role="progressbar" aria-label="Progress" {state}>'
+        f'<span>{stage}</span><i style="width:{percent}%"></i><em>{percent} %</em></div>'
     )
 
 

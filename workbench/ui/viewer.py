@@ -1,6 +1,6 @@
 """The frame viewer: exact decoded frames with the evidence on top.
 
-A frame travels as one JSON reply: the picture as JPEG, the heatmap as a tiny picture with the heat in its alpha
+A frame travels as one JSON reply: the picture as PNG, or JPEG when it is large, the heatmap as a tiny picture with the heat in its alpha
 (so the page changes opacity without asking again), masks as one transparent PNG, boxes and labels as numbers.
 """
 
@@ -24,7 +24,8 @@ from workbench.render import HOLD_S, heat_at
 from workbench.ui.session import Review
 from workbench.ui.timeline import peak_frame
 
-JPEG_QUALITY = 93
+JPEG_QUALITY = 95
+LOSSLESS_PX = 200_000  # a picture up to this size costs no more as PNG than it is worth
 MAX_WIDTH = 1920
 MASK_ALPHA = 97
 _HERE = Path(__file__).parent
@@ -121,7 +122,7 @@ def frame_reply(review: Review, request: dict[str, Any]) -> dict[str, Any]:
     """What the viewer gets for `{frame | t, width}`: the exact decoded frame with its overlays."""
     index = resolve(review, request)
     width = min(MAX_WIDTH, max(64, round(float(request.get("width") or 1280))))
-    rgb = review.clip.frame(index)
+    picture = shrink(review.clip.frame(index), width)
     analysis = review.analysis
     heat = heat_at(analysis.heatmaps, index) if analysis else None
     marks, masks = instance_layers(review, index, width)
@@ -129,7 +130,7 @@ def frame_reply(review: Review, request: dict[str, Any]) -> dict[str, Any]:
         "frame": index,
         "time_s": float(review.clip.times_s[index]),
         "score": float(analysis.frame_score[index]) if analysis and index < len(analysis.frame_score) else None,
-        "image": data_uri(shrink(rgb, width)),
+        "image": data_uri(picture, "png" if picture.shape[0] * picture.shape[1] <= LOSSLESS_PX else "jpeg"),
         "heat": data_uri(heat_picture(heat), "png") if heat is not None else None,
         "masks": data_uri(masks, "png") if masks is not None else None,
         "instances": marks,
