@@ -58,17 +58,30 @@ MAX_SHARD = "9MB"
 
 
 @dataclass(frozen=True, slots=True)
+class VisionPhase:
+    """One stretch of the tower's pre-training; `kept` patches of each frame are seen, all if None."""
+
+    name: str
+    loop: LoopConfig
+    batch: int
+    kept: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class BundleRecipe:
     """Every number of the recipe; the card repeats them."""
 
     clips: int = 1200
     seed: int = 0
-    vision: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, lr=1.2e-3, warmup=0.05))
-    vision_batch: int = 32
+    vision: tuple[VisionPhase, ...] = (
+        VisionPhase("vision_first", LoopConfig(steps=800, lr=1.2e-3, warmup=0.05), batch=32, kept=None),
+        VisionPhase("vision_people", LoopConfig(steps=1500, lr=1e-3, seed=1, save_every=100), batch=40, kept=80),
+        VisionPhase("vision_whole", LoopConfig(steps=150, lr=2e-4, seed=2), batch=32, kept=None),
+    )
     language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200, lr=1e-3))
-    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=250, lr=2e-3))
+    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200, lr=2e-3))
     scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
-    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1000, lr=1e-3))
+    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=900, lr=1e-3))
     chat_batch: int = 12
     segmenter: SegmenterRecipe = field(default_factory=lambda: SegmenterRecipe(threads=2))
     calibration_clips: int = 60
@@ -183,9 +196,11 @@ class Bundle:
         heads = PretrainHeads(backbone.feature_dim, space)
         tower = backbone.model.model.vision_tower
         tower.requires_grad_(True).train()
-        loop, batch = self.recipe.vision, self.recipe.vision_batch
-        loss = pretrain_loss(backbone, heads, self.world, space, batch=batch, seed=loop.seed)
-        fit({"vision": tower, "heads": heads}, loss, loop, self.work, name="vision")
+        for phase in self.recipe.vision:
+            loss = pretrain_loss(
+                backbone, heads, self.world, space, batch=phase.batch, kept=phase.kept, seed=phase.loop.seed
+            )
+            fit({"vision": tower, "heads": heads}, loss, phase.loop, self.work, name=phase.name)
         tower.requires_grad_(False).eval()
 
     def _label_space(self, truths: list[dict]) -> LabelSpace:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from finetune.dialogues import Dialogue, draw_dialogue
 from finetune.encoded import EncodedClip, EncodedWorld
-from finetune.loop import LoopConfig, fit, step_generator
+from finetune.loop import Ahead, LoopConfig, fit, step_generator
 from workbench.prompts import PromptLayout, Segment
 from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.regions import RegionConfig, RegionEncoder
@@ -163,10 +163,15 @@ def train_chat(
     torch.manual_seed(loop.seed)
     model = ChatModel(backbone, RegionEncoder(config), batches.layout)
 
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+    def draw(step: int) -> list[Sample]:
         rng = step_generator(loop.seed, step)
+        return [batches.draw(rng) for _ in range(batch)]
+
+    drawn = Ahead(draw)
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         with backbone.precision():
-            value, right = model.loss([batches.draw(rng) for _ in range(batch)])
+            value, right = model.loss(drawn(step))
         return value, {"token_accuracy": right}
 
     backbone.model.train()

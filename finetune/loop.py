@@ -12,8 +12,10 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 
 from finetune.errors import TrainingError
 
+Batch = TypeVar("Batch")
 logger = logging.getLogger(__name__)
 
 
@@ -57,6 +60,22 @@ class LoopConfig:
 def step_generator(seed: int, step: int) -> np.random.Generator:
     """The random numbers of one step; the same for a resumed run as for one that was never stopped."""
     return np.random.default_rng((seed, step))
+
+
+class Ahead(Generic[Batch]):
+    """Draws the batch of the next step in a thread while this one is computed; batches depend on the step alone."""
+
+    def __init__(self, draw: Callable[[int], Batch]) -> None:
+        self._draw = draw
+        self._thread = ThreadPoolExecutor(1, "draw")
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of `step`."""
+        ready = self._next is not None and self._next[0] == step
+        batch = self._next[1].result() if self._next and ready else self._draw(step)
+        self._next = (step + 1, self._thread.submit(self._draw, step + 1))
+        return batch
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:

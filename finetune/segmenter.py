@@ -163,13 +163,15 @@ def _widen(net: Any) -> None:
     for mlp in [*net.sam_mask_decoder.output_hypernetworks_mlps, net.obj_ptr_proj]:
         for layer in mlp.layers[:-1]:
             torch.nn.init.normal_(layer.weight, std=(2.0 / layer.in_features) ** 0.5)
+    for mlp in net.sam_mask_decoder.output_hypernetworks_mlps:
+        mlp.layers[-1].weight.data.mul_(0.3)
 
 
 def _point_at_prompts(net: Any) -> None:
     """Let attention between prompts and picture start where their position codes agree.
 
     With independent random projections a click says nothing of where it is until both have learnt the code; with equal
-    ones the product of two codes is largest at equal places (Johnson-Lindenstrauss), and 2.5 makes that peak felt.
+    ones the product of two codes is largest at equal places (Johnson-Lindenstrauss), and 1.5 makes that peak felt.
     """
     transformer = net.sam_mask_decoder.transformer
     attentions = [transformer.final_attn_token_to_image]
@@ -177,7 +179,7 @@ def _point_at_prompts(net: Any) -> None:
         attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
     with torch.no_grad():
         for attention in attentions:
-            attention.q_proj.weight.mul_(2.5)
+            attention.q_proj.weight.mul_(1.5)
             attention.k_proj.weight.copy_(attention.q_proj.weight)
             attention.k_proj.bias.copy_(attention.q_proj.bias)
 

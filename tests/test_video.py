@@ -145,16 +145,14 @@ def test_a_single_frame_is_a_clip(tmp_path: Path) -> None:
 
 
 def test_a_very_large_picture_is_read_small(tmp_path: Path) -> None:
-    path = drawn.write_clip(
-        tmp_path / "8k.mkv", lambda i: np.full((4320, 7680, 3), 40 * i, np.uint8), 3, codec="mjpeg", pix_fmt="yuvj420p"
-    )
+    picture = np.full((4320, 7680, 3), 90, np.uint8)
+    path = drawn.write_clip(tmp_path / "8k.mkv", lambda _: picture, 3, codec="mjpeg", pix_fmt="yuvj420p")
     with Clip.open(path) as clip:
         batch = next(clip.dense(1, long_side=320))
         assert batch.rgb.shape == (3, 180, 320, 3)
-        assert clip.thumbnail(2).shape == (90, 160, 3)
-        assert abs(int(clip.frame(1).mean()) - 40) < 4
+        assert abs(int(batch.rgb.mean()) - 90) < 4
         # 99.5 MB a picture: batches shrink to stay below 256 MB
-        assert max(len(b.index) for b in clip.dense(1)) == 2
+        assert len(next(clip.dense(1)).index) == 2
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])

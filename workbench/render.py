@@ -19,6 +19,7 @@ HEAT_OPACITY = 0.6
 STRIP_SHARE = 0.2  # of the picture's height
 STRIP_MIN_PX, STRIP_MAX_PX = 48, 132
 MIN_RATE, MAX_RATE = 1.0, 120.0  # of what is written; encoders and players fail outside
+MAX_VARIABLE_RATE = 60.0
 HOLD_S = 0.25  # how long an instance stays drawn between tracked frames
 PROXY_LONG_SIDE = 1280
 Progress = Callable[[float], None]
@@ -77,6 +78,17 @@ def heat_at(heatmaps: Heatmaps | None, index: int) -> np.ndarray | None:
     return before + (after - before) * np.float32(share)
 
 
+def even_rate(clip: Clip) -> float:
+    """Frames a second to write: the source's, or one quick enough for nearly every frame where its rate varies.
+
+    Rounded to hundredths because moviepy passes no more to ffmpeg; frames are chosen by time, so nothing drifts.
+    """
+    rate = clip.info.fps
+    if clip.info.variable_rate:
+        rate = min(MAX_VARIABLE_RATE, 1 / max(float(np.percentile(np.diff(clip.times_s), 10)), 1e-3))
+    return round(float(np.clip(rate, MIN_RATE, MAX_RATE)), 2)
+
+
 def _write(
     clip: Clip,
     size: tuple[int, int],
@@ -88,7 +100,7 @@ def _write(
     """Stream painted frames into moviepy's ffmpeg; `out_path` appears only when it is whole."""
     from moviepy import VideoClip  # pulls in half a second of imports, which only writing needs
 
-    rate = float(np.clip(clip.info.fps, MIN_RATE, MAX_RATE))
+    rate = even_rate(clip)
     count = max(1, round(clip.info.duration_s * rate))
     painted = _painted(clip, size, rate, count, paint)
     picture = np.zeros((written_size[1], written_size[0], 3), np.uint8)

@@ -1,7 +1,8 @@
 """The frame viewer: exact decoded frames with the evidence on top.
 
-A frame travels as one JSON reply: the picture as PNG, or JPEG when it is large, the heatmap as a tiny picture with the heat in its alpha
-(so the page changes opacity without asking again), masks as one transparent PNG, boxes and labels as numbers.
+A frame travels as one JSON reply: the picture as PNG (JPEG when it is large), the heatmap as a tiny picture with the
+heat in its alpha, so that the page changes opacity without asking again, masks as one transparent PNG, boxes and
+labels as numbers.
 """
 
 from __future__ import annotations
