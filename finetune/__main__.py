@@ -51,9 +51,10 @@ def _run(args: argparse.Namespace) -> int:
         write_world(args.out, clips=args.clips, seed=args.seed)
         return 0
     if args.command == "bundle":
-        from finetune.bundle import Bundle, BundleRecipe, default_work
+        from finetune.bundle import Bundle, BundleRecipe, default_work, write_samples
 
         Bundle(args.work or default_work(), BundleRecipe()).run(args.out)
+        write_samples(args.out.parent / "samples")
         return 0
     from finetune.evaluate import run
 

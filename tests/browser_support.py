@@ -23,8 +23,8 @@ from playwright.sync_api import Locator, Page, expect
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCREENSHOTS = REPOSITORY / "tests" / "screenshots"
-START_LIMIT_S = 180
-ANSWER_LIMIT_MS = 120_000
+START_LIMIT_S = 120
+ANSWER_LIMIT_MS = 150_000
 
 # Runs in the page: the natural pixels of the picture on show, as PNG.
 PIXELS_JS = """(image) => {
@@ -41,6 +41,21 @@ PRESS_WHEN_SEEN_JS = """(name) => {
     if (button) { watch.disconnect(); button.click(); }
   });
   watch.observe(document.body, { childList: true, subtree: true, attributes: true });
+}"""
+# Notes, in every picture drawn, which stages of work are on show and where the parts of the page are.
+RECORD_JS = """() => {
+  const seen = window.seen = { stages: new Set(), places: new Set() };
+  const look = () => {
+    const bar = document.querySelector('[role=progressbar][aria-label=Progress]');
+    if (bar) seen.stages.add(bar.getAttribute('aria-valuetext'));
+    const boxes = ['#aw-left', '#aw-viewer', '#aw-timeline', '#aw-tabs', '#aw-chat'].map((part) => {
+      const { x, y, width, height } = document.querySelector(part).getBoundingClientRect();
+      return [x, y, width, height].map(Math.round);
+    });
+    seen.places.add(JSON.stringify(boxes));
+    requestAnimationFrame(look);
+  };
+  look();
 }"""
 
 
@@ -119,6 +134,14 @@ class Analyst:
         expect(self.timeline).to_have_attribute("data-points", re.compile(r"[1-9]\d*"), timeout=ANSWER_LIMIT_MS)
         expect(self.page.get_by_role("progressbar", name="Progress")).to_have_count(0, timeout=ANSWER_LIMIT_MS)
         expect(self.viewer).to_have_attribute("data-frame", re.compile(r"\d+"))
+
+    def record(self) -> None:
+        """From now on note stages and places; see `recorded`."""
+        self.page.evaluate(RECORD_JS)
+
+    def recorded(self, what: str) -> list[str]:
+        """The different `stages` of work, or `places` of the page's parts, seen since `record`."""
+        return self.page.evaluate("(what) => [...window.seen[what]]", what)
 
     def frame(self) -> int:
         """The frame on show."""

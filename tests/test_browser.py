@@ -78,10 +78,9 @@ def sample_clip(samples: Path, name: str) -> Clip:
 
 def test_a_sample_is_analysed_and_its_curve_appears(analyst: Analyst) -> None:
     analyst.snap("empty")
-    analyst.page.get_by_role("button", name="Sample: fighting").click()
-    expect(analyst.page.get_by_role("progressbar", name="Progress")).to_be_visible()
-    analyst.snap("running")
-    analyst.wait_until_analysed()
+    analyst.record()
+    analyst.pick_sample("fighting")
+    assert analyst.recorded("stages")
     expect(analyst.timeline.locator("path.aw-curve")).to_have_count(1)
     assert len(analyst.timeline.get_by_role("button", name=re.compile("Sampled frame")).all()) > 0
     expect(analyst.page.get_by_role("button", name="Cancel")).to_be_hidden()
@@ -257,19 +256,11 @@ def test_cancel_brings_the_page_back(analyst: Analyst, tmp_path: Path) -> None:
 
 
 def test_nothing_moves_while_a_clip_is_analysed(analyst: Analyst) -> None:
-    def places() -> list[tuple[float, float, float, float]]:
-        parts = [analyst.viewer, analyst.timeline, analyst.page.locator("#aw-tabs"), analyst.page.locator("#aw-chat")]
-        boxes = [part.bounding_box() for part in parts]
-        return [(b["x"], b["y"], b["width"], b["height"]) for b in boxes if b]
-
-    before = places()
-    analyst.page.get_by_role("button", name="Sample: robbery").click()
-    expect(analyst.page.get_by_role("progressbar", name="Progress")).to_be_visible()
-    during = places()
-    analyst.wait_until_analysed()
+    analyst.record()
+    analyst.pick_sample("robbery")
     analyst.ask("Judgement")
     analyst.expect_ready()
-    assert before == during == places()
+    assert len(analyst.recorded("places")) == 1
     assert analyst.page.evaluate("document.documentElement.scrollHeight <= innerHeight && scrollX === 0")
 
 
@@ -281,6 +272,8 @@ def test_programs_can_analyse_and_ask(app: RunningApp, samples: Path) -> None:
     clip = handle_file(str(next((samples / "clips").glob("fighting*.mp4"))))
     document = client.predict(clip, api_name="/analyze")
     assert len(document["frame_score"]) == document["clip"]["n_frames"]
+    assert document["clip"]["name"].startswith("fighting_")
+    assert "path" not in document["clip"]
     answer = client.predict(clip, "judgement", api_name="/ask")
     assert answer["kind"] == "judgement"
     assert answer["answer"]

@@ -70,8 +70,7 @@ class TestSessions:
     def test_the_longest_unused_session_is_closed_first(self, shown: Review) -> None:
         table = SessionTable(limit=2)
         old, kept = table.create(), table.create()
-        old.show(shown)
-        kept.show(shown)
+        old.review = kept.review = shown
         table.get(old.id)
         table.create()
         assert table.get(old.id).review is shown
@@ -346,6 +345,24 @@ class TestFlows:
         session.run.cancel()
         assert list(flow)[-1].note == "cancelled"
         assert session.review is before
+
+    def test_a_newer_clip_takes_the_page_and_cancel_returns_to_the_last_analysed_one(
+        self, services: Services, clip_path: Path, tmp_path: Path
+    ) -> None:
+        session = services.sessions.create()
+        list(review.open_and_analyse(services, session, clip_path))
+        analysed = session.review
+        paths = [drawn.write_clip(tmp_path / f"{k}.mp4", drawn.moving_square, n_frames=100) for k in range(2)]
+        older, newer = (review.open_and_analyse(services, session, path) for path in paths)
+        next(older)
+        next(older)
+        second = next(newer).review
+        assert [view.review for view in older if view.review_changed] == []
+        assert session.review is second
+        next(newer)
+        assert session.run is not None
+        session.run.cancel()
+        assert list(newer)[-1].review is analysed
 
     def test_two_sessions_keep_their_own_clips(self, services: Services, clip_path: Path, tmp_path: Path) -> None:
         other = drawn.write_clip(tmp_path / "other.mp4", drawn.moving_square, n_frames=30)

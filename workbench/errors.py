@@ -27,3 +27,11 @@ class DataError(WorkbenchError):
 
 class InputError(WorkbenchError):
     """A value given by the user is out of range or contradictory."""
+
+
+class StoreError(WorkbenchError):
+    """The store of corrections cannot be opened, read or written, or refuses a change."""
+
+
+class FormatError(WorkbenchError):
+    """A file to import is not of its format, or records do not fit the format they are exported to."""

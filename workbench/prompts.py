@@ -85,30 +85,40 @@ class PromptLayout:
         system: the system message, empty for none.
         frame: the line before each frame's tokens; `{i}` is its number from 1, `{time}` its seconds.
         image_open, image_close: the tokens around the visual tokens of one frame.
+        begin: the token that every text begins with, where the model was trained with one.
+        turn_gap: between the end of a message and the next.
+        question_lead: what separates the question from the video. It is read in one piece with the question, which
+            matters to sentencepiece; empty where the line break belongs to the video.
     """
 
     system: str
     frame: str
     image_open: str = "<img>"
     image_close: str = "</img>"
+    begin: str = ""
+    turn_gap: str = "\n"
+    question_lead: str = ""
 
     def prefix(self, frame_times_s: Sequence[float], *, with_anomaly: bool) -> list[Segment]:
         """The part that all turns share: system message, frames and anomaly prompts."""
-        head = f"<|im_start|>system\n{self.system}<|im_end|>\n" if self.system else ""
-        segments: list[Segment] = [Text(head + "<|im_start|>user\n")]
+        head = f"<|im_start|>system\n{self.system}<|im_end|>{self.turn_gap}" if self.system else ""
+        text = self.begin + head + "<|im_start|>user\n"
+        segments: list[Segment] = []
         for i, time_s in enumerate(frame_times_s):
-            segments.append(Text(self.frame.format(i=i + 1, time=f"{time_s:.1f}") + self.image_open))
-            segments.append(Frame(i))
-            segments.append(Text(self.image_close + "\n"))
+            text += self.frame.format(i=i + 1, time=f"{time_s:.1f}") + self.image_open
+            segments += [Text(text), Frame(i)]
+            text = self.image_close + "\n"
         if with_anomaly:
-            segments.append(Anomaly())
-            segments.append(Text("\n"))
-        return segments
+            segments += [Text(text), Anomaly()]
+            text = "\n"
+        text = text.removesuffix("\n") if self.question_lead else text
+        return [*segments, Text(text)] if text else segments
 
     def first_turn(self, question: str) -> str:
         """The question right after the prefix."""
-        return f"{question}<|im_end|>\n<|im_start|>assistant\n"
+        return f"{self.question_lead}{question}<|im_end|>{self.turn_gap}<|im_start|>assistant\n"
 
     def next_turn(self, question: str) -> str:
         """A question after an answer whose own `<|im_end|>` is already part of the history."""
-        return f"\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+        gap = self.turn_gap
+        return f"{gap}<|im_start|>user\n{question}<|im_end|>{gap}<|im_start|>assistant\n"

@@ -7,7 +7,7 @@ boxes are `(x0, y0, x1, y1)` in pixels of the upright picture, `x1`/`y1` exclusi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
@@ -148,3 +148,179 @@ class Analysis:
     def is_abnormal(self) -> bool:
         """Whether any event stands above the threshold."""
         return bool(self.events)
+
+
+ReviewState = Literal["new", "in review", "done", "disputed"]
+REVIEW_STATES: tuple[ReviewState, ...] = ("new", "in review", "done", "disputed")
+SubjectKind = Literal["clip", "video", "event", "caption", "instance", "turn", "question", "analysis", "layer", "category"]
+Action = Literal["create", "edit", "remove", "undo", "redo", "adopt", "import", "analysis", "fork"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who says so.
+
+    `name` is the profile of a model (with its `adapter`), the name of a person, or the format that was imported.
+    `edited_by` names the people whose changes to it stand, in alphabetical order.
+    """
+
+    kind: Literal["model", "human", "import"]
+    name: str
+    adapter: str | None = None
+    edited_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What is said of an event or a whole video (Holmes-VAU 3.2); None where nothing was written.
+
+    `summary` is the running text of the three. None there means that it is exactly the three, one after another.
+    """
+
+    judgement: str | None = None
+    description: str | None = None
+    analysis: str | None = None
+    summary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionedClip:
+    """A part of an event with its caption; times are None where a file named the part but not its times."""
+
+    id: str
+    start_s: float | None
+    end_s: float | None
+    caption: str
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedEvent:
+    """An event as it stands after all corrections. `id` is unique within its clip and never given twice."""
+
+    id: str
+    start_s: float | None
+    end_s: float | None
+    peak_s: float | None
+    peak_score: float | None
+    category: str | None
+    texts: Texts
+    clips: tuple[CaptionedClip, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedInstance:
+    """An instance as it stands after all corrections, and the event it takes part in (None: not known)."""
+
+    id: str
+    instance: Instance
+    event_id: str | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedTurn:
+    """A turn of the dialogue as it stands after all corrections."""
+
+    id: str
+    turn: Turn
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question of an instruction set; the text of what it is about answers it, so there is only one truth.
+
+    `about` is the id of an event or of a captioned clip, None for the whole video.
+    """
+
+    id: str
+    kind: TurnKind
+    about: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRecord:
+    """A clip the store knows. Without media (imported annotations) `sha256` and `path` are None.
+
+    `origin` is its path inside the dataset it came from, such as `ucf-crime/videos/test/Abuse028_x264.mp4`.
+    """
+
+    id: int
+    name: str
+    sha256: str | None = None
+    path: str | None = None
+    origin: str | None = None
+    n_frames: int | None = None
+    fps: float | None = None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+    @property
+    def has_media(self) -> bool:
+        """Whether there is a video file, or only what somebody wrote about one."""
+        return self.sha256 is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedClip:
+    """All that is known of a clip after all corrections of one layer.
+
+    `revision` is the number of the last history row in it: a save hands it back, and is refused if it has moved on.
+    `label` lists the categories of the whole video; empty: normal; None: nobody has said.
+    """
+
+    clip: ClipRecord
+    layer: str
+    revision: int
+    state: ReviewState
+    label: tuple[str, ...] | None
+    texts: Texts
+    events: tuple[ReviewedEvent, ...]
+    instances: tuple[ReviewedInstance, ...]
+    dialogue: tuple[ReviewedTurn, ...]
+    questions: tuple[Question, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One row of the history: who changed what of which subject, when and why.
+
+    `before` and `after` are JSON values: of the one `field`, or of the whole subject where `field` is empty (None
+    before: it was made, None after: it was removed). Rows of one `step` were saved, and are undone, together.
+    `analysis_id` is the analysis (model, adapter, frames) that is corrected; `undoes` the step an undo or redo is of.
+    """
+
+    seq: int
+    step: int
+    at: str
+    annotator: str
+    layer: str
+    clip_id: int | None
+    subject: SubjectKind
+    subject_id: str
+    action: Action
+    field: str
+    before: Any
+    after: Any
+    reason: str | None
+    analysis_id: int | None
+    undoes: int | None
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A kind of event in the taxonomy. `id` stays when the name changes; the former name becomes a synonym."""
+
+    id: str
+    name: str
+    parent: str | None = None
+    synonyms: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    retired: bool = False

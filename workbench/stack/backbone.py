@@ -62,6 +62,13 @@ def cpu_has_fast_bf16() -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
+def resize_by_pillow(rgb: np.ndarray, size: int) -> np.ndarray:
+    """`uint8 [B, H, W, 3]` → `uint8 [B, size, size, 3]`, bicubic, to the bit as the published Holmes-VAU code does."""
+    from PIL import Image
+
+    return np.stack([np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC)) for frame in rgb])
+
+
 class InternVLBackbone:
     """InternVL (vision tower, projector, Qwen2 or Llama text model) with its tokenizer.
 
@@ -87,6 +94,8 @@ class InternVLBackbone:
             )
         self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+        # A converted checkpoint says so in its configuration: its frames were resized by Pillow.
+        self._pillow = getattr(model.config, "frame_resize", "torch") == "pillow"
         self._bf16_on_cpu = device.type == "cpu" and cpu_has_fast_bf16()
 
     @classmethod
@@ -129,6 +138,8 @@ class InternVLBackbone:
 
     def pixels(self, rgb: np.ndarray) -> Tensor:
         """`uint8 [B, H, W, 3]` → normalised `[B, 3, S, S]` on the device."""
+        if self._pillow:
+            rgb = resize_by_pillow(rgb, self.image_size)
         frames = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device).permute(0, 3, 1, 2).float() / 255
         if frames.shape[-2:] != (self.image_size, self.image_size):
             size = (self.image_size, self.image_size)

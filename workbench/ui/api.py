@@ -37,7 +37,7 @@ def add_endpoints(services: Services) -> None:
     """Add the endpoints to the Blocks being built."""
 
     def analyze(clip: str) -> dict[str, Any]:
-        """Score every moment of a video clip; returns the analysis.json document (scores, events, sampled frames).
+        """Score every moment of a video clip; returns analysis.json, with the clip named instead of its path.
 
         Args:
             clip: a video file.
@@ -45,8 +45,13 @@ def add_endpoints(services: Services) -> None:
         from workbench.serial import to_document
 
         try:
-            with _analysed(services, clip) as (_, analysis):
-                return to_document(analysis)
+            with _analysed(services, clip) as (review, analysis):
+                document = to_document(analysis)
+                # Where the server keeps the upload is no business of the caller, and a `path` in an answer makes
+                # Gradio's client take the whole object for a file.
+                document["clip"]["name"] = review.name
+                del document["clip"]["path"]
+                return document
         except WorkbenchError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

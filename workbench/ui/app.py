@@ -203,8 +203,9 @@ def _wire_clips(page: Page, services: Services) -> None:
     quiet: dict[str, Any] = {
         "api_visibility": "private", "show_progress": "hidden", "concurrency_limit": VISITORS_AT_ONCE,
     }  # fmt: skip
-    page.library.upload.upload(upload, [page.session_id, page.library.upload], page.outputs, **quiet)
-    page.library.samples.pick(pick, page.session_id, page.outputs, **quiet)
+    newest_wins: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}  # another clip may be opened at any time
+    page.library.upload.upload(upload, [page.session_id, page.library.upload], page.outputs, **newest_wins)
+    page.library.samples.pick(pick, page.session_id, page.outputs, **newest_wins)
     page.find.click(find, page.session_id, page.outputs, **quiet)
     page.cancel.click(cancel, page.session_id, None, queue=False, api_visibility="private")
 

@@ -48,61 +48,43 @@ def open_and_analyse(
     """Open `path`, show its first frame, then its curve as it grows, then everything.
 
     Raises:
-        WorkbenchError: the clip cannot be read or analysed; the clip before it is on the page again.
+        WorkbenchError: the clip cannot be read or analysed; the last analysed clip is on the page again.
     """
     review = services.open_review(path, name)
-    _stop_all(session)
-    previous = session.show(review)
+    session.cancel()
+    session.review = review
     yield replace(current(session), progress=Progress("opening", 0.0))
-    done = False
+    run = session.run = services.analyse(review)
     try:
-        run = session.run = services.analyse(review)
         for progress in run.updates():
             yield PageView(review, progress, timeline.partial_payload(session.id, review, progress.partial))
         review.analysis = run.result()
-        done = True
     except Cancelled:
         pass
     finally:
         run.cancel()
-        _settle(session, review, previous, keep=done)
-    yield current(session, "" if done else "cancelled")
-    if done and review.player is None:
+        session.settle(review)
+    if session.review is not session.settled:
+        return  # a newer clip has taken the page meanwhile
+    yield current(session, "" if review.analysis else "cancelled")
+    if review.analysis and review.player is None:
         yield from _make_player(services, session, review)
 
 
 def _make_player(services: Services, session: Session, review: Review) -> Iterator[PageView]:
-    """Make the browser-playable copy; the analysis is on the page already and can be read meanwhile."""
-    run = session.run = services.make_player_file(review)
+    """Make the browser-playable copy. The analysis is on the page and in use already, so this only leaves notes."""
+    run = session.media = services.make_player_file(review)
     try:
         for progress in run.updates():
-            yield PageView(review, progress)
+            if session.run is None or not session.run.active:
+                yield PageView(review, None, note=f"preparing the player {progress.fraction:.0%}")
         review.player = run.result()
     except Cancelled:
-        yield PageView(review, None, note="the player stays empty; stepping works")
         return
     finally:
         run.cancel()
     if session.review is review:
         yield PageView(review, None, player_changed=True)
-
-
-def _stop_all(session: Session) -> None:
-    session.stop.set()
-    if session.run is not None:
-        session.run.cancel()
-
-
-def _settle(session: Session, review: Review, previous: Review | None, *, keep: bool) -> None:
-    """Release the clip that is no longer shown; a third clip that came meanwhile stays untouched."""
-    if keep:
-        surplus: Review | None = previous
-    else:
-        surplus = review
-        if session.review is review:
-            session.show(previous)
-    if surplus is not None and surplus is not session.review:
-        surplus.close()
 
 
 def find_instances(services: Services, session: Session) -> Iterator[PageView]:
@@ -113,7 +95,7 @@ def find_instances(services: Services, session: Session) -> Iterator[PageView]:
     """
     analysis, review = session.require_analysis(), session.require_review()
     if session.run is not None and session.run.active:
-        raise InputError("Other work on this clip is still running; wait for it or cancel it.")
+        raise InputError("This clip is still being worked on; wait for it or cancel it.")
     run = session.run = services.find_instances(review, analysis)
     note = ""
     try:

@@ -46,6 +46,7 @@ class Services:
         self.samples_dir = samples_dir or ASSETS / "samples"
         self.sessions = SessionTable()
         self._worker = ThreadPoolExecutor(1, "stack")
+        self._media = ThreadPoolExecutor(1, "media")
         self._loader = ThreadPoolExecutor(1, "load")
         self._stack: Future[ModelStack] = self._loader.submit(load or self._load, device)
 
@@ -117,7 +118,7 @@ class Services:
                 transcode_proxy(review.clip, proxy, lambda done: report("making a copy the browser can play", done))
             return proxy
 
-        return Run(work, self._worker)
+        return Run(work, self._media)
 
     @property
     def proxies_dir(self) -> Path:
@@ -127,8 +128,8 @@ class Services:
     def close(self) -> None:
         """End all work and remove the work folder if it was made here."""
         self.sessions.close()
-        self._worker.shutdown(wait=False, cancel_futures=True)
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._worker, self._media, self._loader):
+            pool.shutdown(wait=False, cancel_futures=True)
         if self._owns_work_dir:
             shutil.rmtree(self.work_dir, ignore_errors=True)
 

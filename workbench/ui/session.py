@@ -54,7 +54,12 @@ class Session:
 
     id: str
     review: Review | None = None
+    """The clip on the page."""
+    settled: Review | None = None
+    """The clip analysed last: where the page returns to when a newer one fails or is cancelled."""
     run: Run[Any] | None = None
+    media: Run[Any] | None = None
+    """Making a copy for the player, beside other work."""
     stop: threading.Event = field(default_factory=threading.Event)
     answering: threading.Lock = field(default_factory=threading.Lock)
     last_used_s: float = field(default_factory=time.monotonic)
@@ -72,19 +77,34 @@ class Session:
             raise InputError("This clip is not analysed yet; wait for the progress bar or analyse it again.")
         return analysis
 
-    def show(self, review: Review | None) -> Review | None:
-        """Make `review` the one on the page and hand back the one it replaces, still open."""
-        previous, self.review = self.review, review
-        return previous
+    def settle(self, review: Review) -> None:
+        """End the opening of `review`: analysed, it stays; otherwise the page returns to the clip before.
+
+        A newer clip that came to the page meanwhile is left alone.
+        """
+        if review.analysis is not None:
+            surplus, self.settled = self.settled, review
+        else:
+            surplus = review
+            if self.review is review:
+                self.review = self.settled
+        if surplus is not None and surplus is not self.review:
+            surplus.close()
+
+    def cancel(self) -> None:
+        """Ask everything that runs to end."""
+        self.stop.set()
+        for run in (self.run, self.media):
+            if run is not None:
+                run.cancel()
 
     def close(self) -> None:
         """Cancel what runs and release what is open."""
-        self.stop.set()
-        if self.run is not None:
-            self.run.cancel()
-        if self.review is not None:
-            self.review.close()
-            self.review = None
+        self.cancel()
+        for review in (self.review, self.settled):
+            if review is not None:
+                review.close()
+        self.review = self.settled = None
 
 
 class SessionTable:

@@ -7,7 +7,7 @@ const base = find(".aw-base"), heat = find(".aw-heat"), masks = find(".aw-masks"
 const layers = { heat: true, masks: true, boxes: true, labels: true };
 const cache = new Map();
 const CACHED = 90;
-let clip = null, shown = null, wanted = null, busy = false, moved = false, selected = null, playing = false, until = null, rate = 1;
+let clip = null, shown = null, wanted = null, target = null, busy = false, moved = false, selected = null, playing = false, until = null, rate = 1;
 
 const player = () => document.querySelector("#aw-video video");
 const pixels = () => [480, 640, 960, 1280, 1920].find((w) => w >= stage.clientWidth * Math.min(2, devicePixelRatio)) || 1920;
@@ -35,6 +35,7 @@ async function fetchFrame(request) {
 // Only the newest wish counts: while one frame is on its way, later wishes replace each other.
 async function seek(request) {
   wanted = request;
+  target = request.frame ?? null;
   if (busy) return;
   busy = true;
   try {
@@ -152,7 +153,7 @@ function nextEvent(direction) {
   if (found !== undefined) go(found);
 }
 function go(frame) { moved = true; if (playing) pause(); seek({ frame: Math.min(clip.n_frames - 1, Math.max(0, frame)) }); }
-const here = () => (wanted?.frame ?? shown?.frame ?? 0);
+const here = () => (target ?? shown?.frame ?? 0);   // a step counts from where the last one leads, shown yet or not
 const dense = (direction) => {
   const stride = Math.max(1, clip.stride);
   return direction > 0 ? (Math.floor(here() / stride) + 1) * stride : (Math.ceil(here() / stride) - 1) * stride;

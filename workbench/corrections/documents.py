@@ -1,0 +1,291 @@
+"""Records ⇄ the JSON documents of history rows, and what a document may hold.
+
+A subject of each kind has one flat document, always with all its fields, so that one field can be changed by a row
+and the same state is the same text. `position` keeps subjects in the order in which they were made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any, get_args
+
+from workbench.corrections.log import Document
+from workbench.errors import InputError
+from workbench.masks import decode_rle
+from workbench.records import (
+    REVIEW_STATES,
+    ROLES,
+    CaptionedClip,
+    ClipRecord,
+    Evidence,
+    Instance,
+    MaskRLE,
+    Provenance,
+    Question,
+    ReviewedClip,
+    ReviewedEvent,
+    ReviewedInstance,
+    ReviewedTurn,
+    Texts,
+    Turn,
+    TurnKind,
+)
+
+TEXT_FIELDS = ("judgement", "description", "analysis_text", "summary")
+EDITABLE: dict[str, tuple[str, ...]] = {
+    "video": ("state", "label", *TEXT_FIELDS),
+    "event": ("start_s", "end_s", "peak_s", "peak_score", "category", *TEXT_FIELDS),
+    "caption": ("start_s", "end_s", "caption"),
+    "instance": ("role", "category", "appearance", "motion", "event_id", "first_frame", "last_frame")
+    + ("boxes_xyxy", "masks_rle"),
+    "turn": ("kind", "question", "answer", "evidence"),
+    "question": ("kind", "about", "text"),
+}
+_SLACK_S = 1.0  # published annotations end up to a second after their video
+
+
+def texts_to(texts: Texts) -> Document:
+    """`analysis` is called `analysis_text` in documents, where `analysis` is the number of the analysis it is of."""
+    return {
+        "judgement": texts.judgement,
+        "description": texts.description,
+        "analysis_text": texts.analysis,
+        "summary": texts.summary,
+    }
+
+
+def _made_by(provenance: Provenance) -> Document:
+    source = {"kind": provenance.kind, "name": provenance.name, "adapter": provenance.adapter}
+    return {"provenance": source, "editors": dict.fromkeys(provenance.edited_by, 1)}
+
+
+def clip_to(clip: ClipRecord) -> Document:
+    """Everything but the number of the clip, which its rows have anyway."""
+    document = asdict(clip)
+    del document["id"]
+    return document
+
+
+def video_to(reviewed: ReviewedClip) -> Document:
+    """What is said of the whole video."""
+    return {
+        "state": reviewed.state,
+        "label": None if reviewed.label is None else list(reviewed.label),
+        **texts_to(reviewed.texts),
+        **_made_by(reviewed.provenance),
+    }
+
+
+def event_to(event: ReviewedEvent, position: int) -> Document:
+    """An event without its captioned clips, which are subjects of their own."""
+    return {
+        "position": position,
+        "start_s": event.start_s,
+        "end_s": event.end_s,
+        "peak_s": event.peak_s,
+        "peak_score": event.peak_score,
+        "category": event.category,
+        **texts_to(event.texts),
+        **_made_by(event.provenance),
+    }
+
+
+def caption_to(clip: CaptionedClip, event_id: str, position: int) -> Document:
+    """A captioned clip of the event `event_id`."""
+    return {
+        "position": position,
+        "event": event_id,
+        "start_s": clip.start_s,
+        "end_s": clip.end_s,
+        "caption": clip.caption,
+        **_made_by(clip.provenance),
+    }
+
+
+def instance_to(reviewed: ReviewedInstance, position: int) -> Document:
+    """An instance; keys of boxes and masks are frame numbers as text, as JSON wants it."""
+    instance = reviewed.instance
+    return {
+        "position": position,
+        "event_id": reviewed.event_id,
+        "number": instance.id,
+        "role": instance.role,
+        "category": instance.category,
+        "appearance": instance.appearance,
+        "motion": instance.motion,
+        "first_frame": int(instance.first_frame),
+        "last_frame": int(instance.last_frame),
+        "boxes_xyxy": {str(frame): [float(side) for side in box] for frame, box in instance.boxes_xyxy.items()},
+        "masks_rle": {
+            str(frame): {"size": [int(side) for side in mask["size"]], "counts": mask["counts"]}
+            for frame, mask in instance.masks_rle.items()
+        },
+        **_made_by(reviewed.provenance),
+    }
+
+
+def turn_to(reviewed: ReviewedTurn, position: int) -> Document:
+    """A turn of the dialogue."""
+    turn = reviewed.turn
+    return {
+        "position": position,
+        "kind": turn.kind,
+        "question": turn.question,
+        "answer": turn.answer,
+        "evidence": [asdict(item) for item in turn.evidence],
+        **_made_by(reviewed.provenance),
+    }
+
+
+def question_to(question: Question, position: int) -> Document:
+    """A question of an instruction set."""
+    return {"position": position, "kind": question.kind, "about": question.about, "text": question.text}
+
+
+def reviewed_from(
+    clip: ClipRecord, layer: str, revision: int, subjects: Iterable[tuple[str, str, Document]]
+) -> ReviewedClip:
+    """Put the documents of a layer together."""
+    by_kind: dict[str, list[tuple[str, Document]]] = {}
+    for kind, subject_id, document in subjects:
+        by_kind.setdefault(kind, []).append((subject_id, document))
+    for group in by_kind.values():
+        group.sort(key=lambda item: (item[1].get("position", 0), len(item[0]), item[0]))
+    captions: dict[str, list[CaptionedClip]] = {}
+    for subject_id, document in by_kind.get("caption", []):
+        captions.setdefault(document["event"], []).append(_caption_from(subject_id, document))
+    video = by_kind["video"][0][1]
+    return ReviewedClip(
+        clip=clip,
+        layer=layer,
+        revision=revision,
+        state=video["state"],
+        label=None if video["label"] is None else tuple(video["label"]),
+        texts=_texts_from(video),
+        events=tuple(_event_from(i, d, tuple(captions.get(i, ()))) for i, d in by_kind.get("event", [])),
+        instances=tuple(_instance_from(i, d) for i, d in by_kind.get("instance", [])),
+        dialogue=tuple(_turn_from(i, d) for i, d in by_kind.get("turn", [])),
+        questions=tuple(Question(i, d["kind"], d["about"], d["text"]) for i, d in by_kind.get("question", [])),
+        provenance=_provenance_from(video),
+    )
+
+
+def check(kind: str, document: Document, clip: ClipRecord) -> None:
+    """Refuse a document that cannot be true of a clip.
+
+    Raises:
+        InputError: a time, frame, role, state, mask or text is out of range, with the value in the sentence.
+    """
+    if checker := _CHECKS.get(kind):
+        checker(document, clip)
+
+
+def _check_span(document: Document, clip: ClipRecord) -> None:
+    for field in ("start_s", "end_s", "peak_s"):
+        value = document.get(field)
+        if value is None:
+            continue
+        if not _is_number(value) or value < 0:
+            raise InputError(f"{field} must be a time in seconds from 0, not {value!r}.")
+        if clip.duration_s is not None and value > clip.duration_s + _SLACK_S:
+            raise InputError(
+                f"{field} {value:g} s lies after the end of {clip.name} ({clip.duration_s:g} s); give an earlier time."
+            )
+    start, end = document["start_s"], document["end_s"]
+    if (start is None) != (end is None):
+        raise InputError("A span needs both its start and its end, or neither.")
+    if start is not None and end < start:
+        raise InputError(f"The end {end:g} s lies before the start {start:g} s; move one of them.")
+    score = document.get("peak_score")
+    if score is not None and not (_is_number(score) and 0 <= score <= 1):
+        raise InputError(f"peak_score must be from 0 to 1, not {score!r}.")
+
+
+def _check_video(document: Document, clip: ClipRecord) -> None:
+    if document["state"] not in REVIEW_STATES:
+        raise InputError(f"The review state {document['state']!r} is unknown; choose one of {', '.join(REVIEW_STATES)}.")
+    label = document["label"]
+    if label is not None and not (isinstance(label, list) and all(isinstance(name, str) for name in label)):
+        raise InputError(f"The label of {clip.name} must be a list of category names, not {label!r}.")
+
+
+def _check_instance(document: Document, clip: ClipRecord) -> None:
+    if document["role"] not in ROLES:
+        raise InputError(f"The role {document['role']!r} is unknown; choose one of {', '.join(ROLES)}.")
+    if document["first_frame"] < 0 or document["last_frame"] < document["first_frame"]:
+        raise InputError(f"Frames {document['first_frame']} to {document['last_frame']} are not a span.")
+    for frame, mask in document["masks_rle"].items():
+        height, width = mask["size"]
+        if clip.height is not None and (height, width) != (clip.height, clip.width):
+            raise InputError(
+                f"The mask of frame {frame} is {width}x{height}, but {clip.name} is {clip.width}x{clip.height}; "
+                "scale it to the clip first."
+            )
+    for frame in {*document["masks_rle"], *document["boxes_xyxy"]}:
+        if not frame.isdigit() or (clip.n_frames is not None and int(frame) >= clip.n_frames):
+            raise InputError(f"{clip.name} has no frame {frame}; it has {clip.n_frames} frames.")
+
+
+def _check_turn(document: Document, _clip: ClipRecord) -> None:
+    if document["kind"] not in get_args(TurnKind):
+        raise InputError(f"The kind of question {document['kind']!r} is unknown; use {', '.join(get_args(TurnKind))}.")
+
+
+_CHECKS: dict[str, Callable[[Document, ClipRecord], None]] = {
+    "video": _check_video,
+    "event": _check_span,
+    "caption": _check_span,
+    "instance": _check_instance,
+    "turn": _check_turn,
+    "question": _check_turn,
+}
+
+
+def check_mask(mask: Any) -> None:
+    """Refuse run lengths that do not fill their picture (once, when a mask comes in). Raises InputError."""
+    decode_rle(mask)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _texts_from(document: Document) -> Texts:
+    return Texts(*(document[field] for field in TEXT_FIELDS))
+
+
+def _provenance_from(document: Document) -> Provenance:
+    return Provenance(**document["provenance"], edited_by=tuple(sorted(document["editors"])))
+
+
+def _event_from(event_id: str, document: Document, clips: tuple[CaptionedClip, ...]) -> ReviewedEvent:
+    values = {name: document[name] for name in ("start_s", "end_s", "peak_s", "peak_score", "category")}
+    return ReviewedEvent(
+        id=event_id, texts=_texts_from(document), clips=clips, provenance=_provenance_from(document), **values
+    )
+
+
+def _caption_from(caption_id: str, document: Document) -> CaptionedClip:
+    values = {name: document[name] for name in ("start_s", "end_s", "caption")}
+    return CaptionedClip(id=caption_id, provenance=_provenance_from(document), **values)
+
+
+def _instance_from(instance_id: str, document: Document) -> ReviewedInstance:
+    names = ("role", "category", "appearance", "motion", "first_frame", "last_frame")
+    boxes = {int(frame): (box[0], box[1], box[2], box[3]) for frame, box in document["boxes_xyxy"].items()}
+    masks = {int(f): MaskRLE(size=list(m["size"]), counts=m["counts"]) for f, m in document["masks_rle"].items()}
+    instance = Instance(
+        id=document["number"],
+        boxes_xyxy=dict(sorted(boxes.items())),
+        masks_rle=dict(sorted(masks.items())),
+        **{name: document[name] for name in names},
+    )
+    return ReviewedInstance(instance_id, instance, document["event_id"], _provenance_from(document))
+
+
+def _turn_from(turn_id: str, document: Document) -> ReviewedTurn:
+    evidence = tuple(Evidence(**item) for item in document["evidence"])
+    turn = Turn(document["kind"], document["question"], document["answer"], evidence)
+    return ReviewedTurn(turn_id, turn, _provenance_from(document))

@@ -1,0 +1,239 @@
+"""Kinds of events: a small tree that people edit, with synonyms, so that files of several data sets meet.
+
+Every edit is a row of the history. Categories are named by their text in events and labels; a renamed category keeps
+its former name as a synonym, a retired one is no longer offered but still understood, so old rows keep their meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from workbench.corrections import log
+from workbench.corrections.log import MAIN, NO_CLIP, Author, Change, Document
+from workbench.corrections.store import Store
+from workbench.errors import InputError, StoreError
+from workbench.records import Category
+
+_AUTHOR = "workbench"
+UCF, XD, VIEW, STREET = "UCF-Crime", "XD-Violence", "VIEW360", "street world"
+
+# name | parent | synonyms | data sets. Names in lower case as the models say them.
+_STARTING = f"""
+violence | | |
+abuse | violence | child abuse, animal abuse | {UCF}, {XD}
+assault | violence | | {UCF}, {STREET}
+fighting | violence | fight, brawl | {UCF}, {XD}, {STREET}
+riot | violence | | {XD}
+shooting | violence | gunfire, shots fired | {UCF}, {XD}
+harassment | violence | | {VIEW}
+property crime | | |
+burglary | property crime | break-in | {UCF}
+robbery | property crime | mugging | {UCF}, {STREET}
+shoplifting | property crime | | {UCF}
+stealing | property crime | theft | {UCF}, {VIEW}
+pickpocketing | property crime | | {VIEW}
+shoulder surfing | property crime | | {VIEW}
+vandalism | property crime | | {UCF}
+arson | property crime | | {UCF}
+arrest | | | {UCF}
+accident | | |
+road accident | accident | roadaccidents, road accidents, car accident, car crash | {UCF}, {XD}
+collision | accident | crash | {STREET}
+falling | accident | fall | {STREET}
+hazard | | |
+explosion | hazard | | {UCF}, {XD}, {STREET}
+fire | hazard | | {STREET}
+abandoned object | hazard | abandoned bag, unattended luggage | {STREET}
+out of place | | |
+running | out of place | | {STREET}
+cycling | out of place | bicycle on the walkway | {STREET}
+driving | out of place | vehicle on the walkway | {STREET}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """All categories, retired ones included, in the order in which they were made."""
+
+    categories: tuple[Category, ...]
+
+    def resolve(self, text: str) -> Category | None:
+        """The category that a name or synonym means, however it is written (`RoadAccidents`, `road_accident`)."""
+        return self._index().get(_key(text))
+
+    def offered(self) -> tuple[Category, ...]:
+        """Categories to choose from."""
+        return tuple(category for category in self.categories if not category.retired)
+
+    def children(self, parent: str | None) -> tuple[Category, ...]:
+        """Categories right below a category, or the top ones."""
+        return tuple(category for category in self.categories if category.parent == parent)
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that mean no category, each once, in order."""
+        index = self._index()
+        return [name for name in dict.fromkeys(names) if _key(name) not in index]
+
+    def _index(self) -> dict[str, Category]:
+        index: dict[str, Category] = {}
+        for category in self.categories:  # names first: they win over the synonyms of others
+            index.setdefault(_key(category.name), category)
+        for category in self.categories:
+            for synonym in category.synonyms:
+                index.setdefault(_key(synonym), category)
+        return index
+
+
+def open_store(path: str, **options: bool | float) -> Store:
+    """A store with the starting taxonomy in it. Arguments and errors as for `Store`."""
+    store = Store(path, **options)  # type: ignore[arg-type]
+    if not store.read_only and not load_taxonomy(store).categories:
+        _seed(store)
+    return store
+
+
+def load_taxonomy(store: Store) -> Taxonomy:
+    """The taxonomy as it stands."""
+    with store.reading() as db:
+        found = [(i, document) for kind, i, document in log.load_documents(db, NO_CLIP, MAIN) if kind == "category"]
+    found.sort(key=lambda item: (item[1]["position"], item[0]))
+    return Taxonomy(tuple(_category_from(category_id, document) for category_id, document in found))
+
+
+def add_category(
+    store: Store, name: str, *, annotator: str, parent: str | None = None, synonyms: Iterable[str] = ()
+) -> Category:
+    """Add a category. Raises InputError when the name is empty or taken, or the parent unknown."""
+    taxonomy = load_taxonomy(store)
+    words = [name, *synonyms]
+    for word in words:
+        _refuse_taken(taxonomy, word, None)
+    if parent is not None:
+        _require(taxonomy, parent)
+    category = Category(_slug(name, taxonomy), name.strip(), parent, tuple(synonyms))
+    _write(store, annotator, [Change("category", category.id, "", _document(category, len(taxonomy.categories)))])
+    return category
+
+
+def change_category(
+    store: Store,
+    category_id: str,
+    *,
+    annotator: str,
+    name: str | None = None,
+    parent: str | None = None,
+    synonyms: Iterable[str] | None = None,
+    retired: bool | None = None,
+    reason: str | None = None,
+) -> Category:
+    """Rename, move, retire a category or replace its synonyms; None leaves a field alone, `parent=""` moves to the top.
+
+    Raises:
+        InputError: a name is taken, the category or parent is unknown, or the move would make a circle.
+    """
+    taxonomy = load_taxonomy(store)
+    old = _require(taxonomy, category_id)
+    fields: Document = {}
+    if synonyms is not None:
+        fields["synonyms"] = list(synonyms)
+    if name is not None and name.strip() != old.name:
+        fields["name"] = name.strip()
+        fields["synonyms"] = list(dict.fromkeys([*fields.get("synonyms", old.synonyms), old.name]))
+    for word in [fields.get("name", old.name), *fields.get("synonyms", ())]:
+        _refuse_taken(taxonomy, word, category_id)
+    if parent is not None:
+        if parent:
+            _refuse_circle(taxonomy, category_id, parent)
+        fields["parent"] = parent or None
+    if retired is not None:
+        fields["retired"] = retired
+    _write(store, annotator, [Change("category", category_id, field, value) for field, value in fields.items()], reason)
+    return _require(load_taxonomy(store), category_id)
+
+
+def starting_categories() -> list[Category]:
+    """What a new store offers: the kinds of UCF-Crime, XD-Violence, VIEW360 and the street world, in one tree."""
+    result = []
+    for line in _STARTING.strip().splitlines():
+        name, parent, synonyms, sources = (cell.strip() for cell in line.split("|"))
+        split = [tuple(filter(None, (word.strip() for word in cell.split(",")))) for cell in (synonyms, sources)]
+        result.append(Category(_slugged(name), name, _slugged(parent) or None, split[0], split[1]))
+    return result
+
+
+def _seed(store: Store) -> None:
+    made = starting_categories()
+    with store.writing() as db:
+        # Another program may have opened the new store at the same moment and done this already.
+        if any(kind == "category" for kind, _, _ in log.load_documents(db, NO_CLIP, MAIN)):
+            return
+        log.ensure_annotator(db, _AUTHOR)
+        for position, category in enumerate(made):
+            author = Author(_AUTHOR, None, action="create")
+            log.append(db, author, Change("category", category.id, "", _document(category, position)))
+
+
+def _write(store: Store, annotator: str, changes: list[Change], reason: str | None = None) -> None:
+    with store.writing() as db:
+        log.ensure_annotator(db, annotator)
+        step: int | None = None
+        for change in changes:
+            seq = log.append(db, Author(annotator, None, reason=reason), change, step=step)
+            step = seq if step is None else step
+
+
+def _document(category: Category, position: int) -> Document:
+    return {
+        "position": position,
+        "name": category.name,
+        "parent": category.parent,
+        "synonyms": list(category.synonyms),
+        "sources": list(category.sources),
+        "retired": category.retired,
+    }
+
+
+def _category_from(category_id: str, document: Document) -> Category:
+    lists = {name: tuple(document[name]) for name in ("synonyms", "sources")}
+    return Category(category_id, document["name"], document["parent"], retired=document["retired"], **lists)
+
+
+def _require(taxonomy: Taxonomy, category_id: str) -> Category:
+    for category in taxonomy.categories:
+        if category.id == category_id:
+            return category
+    raise InputError(f"There is no category {category_id!r}; choose one of the taxonomy.")
+
+
+def _refuse_taken(taxonomy: Taxonomy, word: str, own_id: str | None) -> None:
+    if not _key(word):
+        raise InputError("A category needs a name with at least one letter.")
+    owner = taxonomy.resolve(word)
+    if owner is not None and owner.id != own_id:
+        raise InputError(f"{word!r} already means the category {owner.name!r}; choose another name.")
+
+
+def _refuse_circle(taxonomy: Taxonomy, category_id: str, parent: str) -> None:
+    above: str | None = parent
+    while above is not None:
+        if above == category_id:
+            raise InputError(f"{category_id!r} cannot be below itself; choose another parent.")
+        above = _require(taxonomy, above).parent
+
+
+def _slug(name: str, taxonomy: Taxonomy) -> str:
+    slug = _slugged(name)
+    if not slug or any(category.id == slug for category in taxonomy.categories):
+        raise StoreError(f"The id {slug!r} of the category {name!r} is taken or empty; choose another name.")
+    return slug
+
+
+def _slugged(name: str) -> str:
+    return re.sub(r"\W+", "-", name.strip().lower()).strip("-")
+
+
+def _key(text: str) -> str:
+    """What is compared: letters and digits in lower case, so that `RoadAccidents` meets `road accidents`."""
+    return re.sub(r"[\W_]+", "", text).lower()
