@@ -39,7 +39,7 @@ from finetune.segmenter import HELD_OUT_SEED, SegmenterRecipe
 from finetune.segmenter import train as train_segmenter
 from finetune.tokenizer import IMAGE_TOKEN, train_tokenizer
 from finetune.world import WorldCache
-from workbench.analysis import score_features
+from workbench.analysis import score_parts
 from workbench.features import dense_pass
 from workbench.profiles import BUNDLED
 from workbench.prompts import CLASS_PROMPTS, INSTANCE_QUESTION, STANDARD_QUESTIONS
@@ -270,15 +270,14 @@ class Bundle:
         """Fit the fusion on clips of its own and write `fusion.json`."""
         folder = self._clips("calibration", self.recipe.calibration_clips, self.recipe.calibration_seed)
         stack = load_bundle(out)
-        scorer, motion, labels = [], [], []
+        parts, labels = [], []
         for found in read_data(folder):
             assert found.truth is not None
             with Clip.open(found.path) as clip, tempfile.TemporaryDirectory() as cache:
                 dense = dense_pass(clip, stack, cache_dir=Path(cache))
-                scorer.append(score_features(stack, dense.features.cls))
-                motion.append(dense.motion)
+                parts.append(score_parts(stack, dense))
                 labels.append(np.asarray(found.truth.frame_label)[dense.frame_index])
-        fit_fusion(scorer, motion, labels).save(out / "fusion.json")
+        fit_fusion(parts, labels).save(out / "fusion.json")
 
     def measure(self, out: Path) -> None:
         """Evaluate on held-out clips and write the card."""

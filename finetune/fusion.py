@@ -1,39 +1,41 @@
-"""Recipe of the fusion: two weights and a bias by logistic regression on clips the nets were not trained on.
+"""Recipe of the fusion: a weight for each part and a bias, by logistic regression on clips the nets did not learn from.
 
-The weights may not be negative and are found on the logits of both parts; the regression's own probabilities are
-what makes 0.5 mean "as likely as not".
+No weight may be negative; the regression's own probabilities are what makes 0.5 mean "as likely as not".
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import minimize
 
 from finetune.errors import TrainingError
-from workbench.stack.fusion import Fusion, logit
+from workbench.stack.fusion import PARTS, Fusion, logit
 
 MIN_MOTION = 0.15
 """Motion keeps at least this weight: on footage unlike the street world it is the part that still holds."""
 
 
-def fit_fusion(scorer: Sequence[np.ndarray], motion: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Fusion:
+def fit_fusion(parts: Sequence[Mapping[str, np.ndarray]], labels: Sequence[np.ndarray]) -> Fusion:
     """Fit on the dense frames of several clips; each clip weighs the same, however long.
+
+    Args:
+        parts: of each clip, the parts of its score, `[T]` by name. labels: of each clip, `[T]`, 1 inside an event.
 
     Raises:
         TrainingError: the clips are all normal or all abnormal.
     """
-    x = np.stack([logit(np.concatenate(list(scorer))), logit(np.concatenate(list(motion)))], 1)
+    x = np.stack([logit(np.concatenate([clip[name] for clip in parts])) for name in PARTS], 1)
     y = np.concatenate(list(labels)).astype(np.float64)
     if y.min() == y.max():
         raise TrainingError("The fusion needs normal and abnormal frames; the clips hold only one kind.")
     weight = np.concatenate([np.full(len(row), 1 / len(row)) for row in labels])
 
     def loss(p: np.ndarray) -> float:
-        z = x @ p[:2] + p[2]
-        return float((weight * (np.logaddexp(0, z) - y * z)).sum() / weight.sum() + 1e-4 * (p[:2] ** 2).sum())
+        z = x @ p[:-1] + p[-1]
+        return float((weight * (np.logaddexp(0, z) - y * z)).sum() / weight.sum() + 1e-4 * (p[:-1] ** 2).sum())
 
-    bounds = [(0.05, None), (MIN_MOTION, None), (None, None)]
-    best = minimize(loss, np.array([1.0, 0.5, 0.0]), method="L-BFGS-B", bounds=bounds)
-    return Fusion(scorer=float(best.x[0]), motion=float(best.x[1]), bias=float(best.x[2]), threshold=0.5)
+    bounds = [(MIN_MOTION if name == "motion" else 0.0, None) for name in PARTS] + [(None, None)]
+    best = minimize(loss, np.array([0.5] * len(PARTS) + [0.0]), method="L-BFGS-B", bounds=bounds)
+    return Fusion(**dict(zip(PARTS, best.x[:-1].tolist(), strict=True)), bias=float(best.x[-1]), threshold=0.5)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from finetune.segmenter_data import FrameCache, Sampler, SceneLike
 from finetune.segmenter_eval import evaluate
-from finetune.segmenter_loss import picture_loss, video_loss
+from finetune.segmenter_loss import ThingsHead, picture_loss, video_loss
 from workbench.errors import DataError
 from workbench.stack.segmenter import Segmenter, SegmenterSpec, ZoomConfig
 from workbench.stack.segmenter_net import SMALL_CONFIG, build_net, read_config
@@ -53,8 +53,8 @@ class SegmenterRecipe:
     video_batch: int = 8
     video_length: int = 5
     minutes: float | None = None
-    """Processor minutes (over `threads`) for both stages; when set, they and not the steps end a stage, and the run is not
-    bit-reproducible. Processor time, because on a shared machine the wall clock says little of what was learnt."""
+    """Processor minutes (over `threads`) for both stages; when set, they and not the steps end a stage, and the run is
+    not bit-reproducible. Not the wall clock: on a shared machine it says little of what was learnt."""
     picture_share: float = 0.62
     """Share of `minutes` that goes to the picture stage."""
     lr: float = 1e-3
@@ -82,6 +82,8 @@ class RunState:
     step: int
     elapsed_s: dict[str, float]
     net: Any
+    net_config: dict[str, Any]
+    things: ThingsHead
     optimizer: torch.optim.Optimizer
 
 
@@ -111,7 +113,7 @@ def train(
     state = _setup(config, out_dir / "state.pt")
     sampler = Sampler(cache, int(state.net.image_size), config.seed)
     metrics = _fit(config, state, sampler, out_dir, progress, stop_after)
-    save(state.net, config, out_dir, metrics)
+    save(state.net, state.net_config, config, out_dir, metrics)
     return metrics
 
 
@@ -122,25 +124,30 @@ def _street_scene(seed: int) -> SceneLike:
 
 
 def _setup(config: SegmenterRecipe, state_path: Path) -> RunState:
+    net_config = read_config(SMALL_CONFIG)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        net: Any = build_net(read_config(SMALL_CONFIG))
+        net: Any = build_net(net_config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
         _widen(net)
     _point_at_prompts(net)
     # presence starts at "yes": a "no" hides the mask, and with it every gradient of its shape
     torch.nn.init.constant_(net.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 3.0)
-    decayed = [p for p in net.parameters() if p.ndim >= 2]
-    plain = [p for p in net.parameters() if p.ndim < 2]
+    width = int(net.hidden_dim)
+    things = ThingsHead([width // 8, width // 4, width])
+    trained = [*net.parameters(), *things.parameters()]
+    decayed = [p for p in trained if p.ndim >= 2]
+    plain = [p for p in trained if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
-    state = RunState(0, {"picture": 0.0, "video": 0.0}, net, optimizer)
+    state = RunState(0, {"picture": 0.0, "video": 0.0}, net, net_config, things, optimizer)
     if state_path.is_file():
         saved = torch.load(state_path, weights_only=True)
         if saved["recipe"] != json.dumps(asdict(config), sort_keys=True):
             raise DataError(f"{state_path} belongs to a run with another recipe; use another folder or delete it.")
         net.load_state_dict(saved["net"])
+        things.load_state_dict(saved["things"])
         optimizer.load_state_dict(saved["optimizer"])
         state.step, state.elapsed_s = saved["step"], saved["elapsed_s"]
     return state
@@ -149,8 +156,8 @@ def _setup(config: SegmenterRecipe, state_path: Path) -> RunState:
 def _widen(net: Any) -> None:
     """Start with signals that keep their size from layer to layer.
 
-    PyTorch's default shrinks them by about 1/sqrt(3) a layer. Mask logits are a product of two such shrunken paths (hyper
-    network and upscaled picture), a saddle that a short run spends most of its steps leaving.
+    PyTorch's default shrinks them by about 1/sqrt(3) a layer. Mask logits are a product of two such shrunken paths
+    (hyper network and upscaled picture), a saddle that a short run spends most of its steps leaving.
     """
     for module in net.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
@@ -191,6 +198,7 @@ def _save_state(config: SegmenterRecipe, state: RunState, path: Path) -> None:
         "step": state.step,
         "elapsed_s": state.elapsed_s,
         "net": state.net.state_dict(),
+        "things": state.things.state_dict(),
         "optimizer": state.optimizer.state_dict(),
     }
     part = path.with_suffix(".part")
@@ -229,7 +237,7 @@ def _fit(
         began = time.process_time()
         name, done = stage
         _set_rate(config, state, name, done)
-        loss, values = _loss(config, net, sampler, state.step, name)
+        loss, values = _loss(config, state, sampler, name)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
@@ -258,14 +266,13 @@ def _fit(
     }
 
 
-def _loss(
-    config: SegmenterRecipe, net: Any, sampler: Sampler, step: int, stage: str
-) -> tuple[Tensor, dict[str, float]]:
-    draw = np.random.default_rng([config.seed, 3, step]).random()
+def _loss(config: SegmenterRecipe, state: RunState, sampler: Sampler, stage: str) -> tuple[Tensor, dict[str, float]]:
+    draw = np.random.default_rng([config.seed, 3, state.step]).random()
     if stage == "picture":
-        return picture_loss(net, sampler.pictures(step, config.picture_batch), correct=draw < config.correct_share)
-    batch = sampler.videos(step, config.video_batch, config.video_length)
-    return video_loss(net, batch, KINDS[int(draw * len(KINDS))], freeze_trunk=True)
+        pictures = sampler.pictures(state.step, config.picture_batch)
+        return picture_loss(state.net, pictures, state.things, correct=draw < config.correct_share)
+    batch = sampler.videos(state.step, config.video_batch, config.video_length)
+    return video_loss(state.net, batch, KINDS[int(draw * len(KINDS))], freeze_trunk=True)
 
 
 def _set_rate(config: SegmenterRecipe, state: RunState, stage: str, done: float) -> None:
@@ -283,7 +290,9 @@ def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([row[name] for row in rows if name in row])) for name in sorted(names)}
 
 
-def save(net: Any, config: SegmenterRecipe, out_dir: Path, metrics: dict[str, float]) -> None:
+def save(
+    net: Any, net_config: dict[str, Any], config: SegmenterRecipe, out_dir: Path, metrics: dict[str, float]
+) -> None:
     """Write `model.safetensors` (float16) and `config.json`: what `SegmenterSpec.bundled` reads."""
     from safetensors.torch import save_file
 
@@ -291,7 +300,7 @@ def save(net: Any, config: SegmenterRecipe, out_dir: Path, metrics: dict[str, fl
     save_file({k: v.to(torch.float16).contiguous() for k, v in net.state_dict().items()}, part)
     os.replace(part, out_dir / "model.safetensors")
     recipe = asdict(config)
-    content = {"net": read_config(SMALL_CONFIG), "zoom": recipe.pop("zoom"), "recipe": recipe, "training": metrics}
+    content = {"net": net_config, "zoom": recipe.pop("zoom"), "recipe": recipe, "training": metrics}
     (out_dir / "config.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

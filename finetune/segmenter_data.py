@@ -106,13 +106,17 @@ def visible_ids(ids: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PictureBatch:
-    """B views, each with a box prompt and a click prompt (perhaps of another object): targets bool `[B, S, S]`."""
+    """B views, each with a box prompt and a click prompt (perhaps of another object): targets bool `[B, S, S]`.
+
+    `things` marks every entity of the view, prompted or not.
+    """
 
     images: np.ndarray
     boxes: np.ndarray
     box_targets: np.ndarray
     clicks: np.ndarray
     click_targets: np.ndarray
+    things: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -147,13 +151,13 @@ def inner_point(mask: np.ndarray, rng: np.random.Generator, central: float = 0.5
 def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Camera differences for uint8 pictures `[..., 3]`, the same for all: gain, gamma, colour cast, grey, blur."""
     table = np.arange(256, dtype=np.float32) / 255
-    gain, gamma = rng.uniform(0.7, 1.3, 3 if rng.random() < 0.5 else 1), np.exp(rng.uniform(-0.35, 0.35))
-    lut = np.clip(table[:, None] ** gamma * gain + rng.uniform(-0.08, 0.08), 0, 1) * 255
+    gain, gamma = rng.uniform(0.8, 1.2, 3 if rng.random() < 0.3 else 1), np.exp(rng.uniform(-0.2, 0.2))
+    lut = np.clip(table[:, None] ** gamma * gain + rng.uniform(-0.05, 0.05), 0, 1) * 255
     lut = np.broadcast_to(lut, (256, 3)).astype(np.uint8)
     out = np.stack([lut[images[..., c], c] for c in range(3)], -1)
     if rng.random() < 0.1:
         out[:] = out.mean(-1, keepdims=True).astype(np.uint8)
-    if rng.random() < 0.3:
+    if rng.random() < 0.15:
         out = out.reshape(-1, *images.shape[-3:])
         out = np.stack([cv2.GaussianBlur(p, (0, 0), 0.8) for p in out]).reshape(images.shape)
     return out
@@ -191,7 +195,7 @@ class Sampler:
             asked = [entity if entity in inside and rng.random() < 0.75 else rng.choice(inside) for _ in range(2)]
             first, second = ids == asked[0], ids == asked[1]
             image = augment(rgb, rng)
-            return image, jittered_box(first, rng), first, inner_point(second, rng), second
+            return image, jittered_box(first, rng), first, inner_point(second, rng), second, ids > 0
 
     def _picture_view(self, mask: np.ndarray, rng: np.random.Generator) -> View:
         """Mostly around the object at the size `mask()` looks at it, else at the size of a lone click's first view."""

@@ -1,18 +1,22 @@
 """What one training step of the segmenter computes: SAM2's losses over its picture heads and its memory loop.
 
 The predictor's own methods run without gradients, so the heads and `track_step` of the net are called directly, as
-SAM2's training does. Weights (SAM2 appendix): focal 20, dice 1, IoU 1 (L1), object presence 1; of several candidate
-masks only the best one is pulled towards the target, while the IoU estimate of each is.
+SAM2's training does. Weights as in SAM2's appendix: dice 1, IoU 1 (L1), object presence 1; of several candidate masks
+only the best one is pulled towards the target, while the IoU estimate of each is. Two things differ, because this net
+starts from nothing: cross-entropy (5) stands for focal loss (20), which holds such a net at "no object" for hundreds of
+steps; and the picture features are taught to tell things from ground at every pixel (`ThingsHead`), which a prompt
+teaches only through one token.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from finetune.segmenter_data import PictureBatch, VideoBatch
 from workbench.stack.segmenter import PIXEL_MEAN, PIXEL_STD
@@ -55,6 +59,30 @@ def mask_loss(logits: Tensor, ious: Tensor, presence: Tensor, targets: Tensor) -
     return shape + IOU * estimate + PRESENCE * there, mean_iou.detach()
 
 
+class ThingsHead(nn.Module):
+    """Things or ground, read linearly from the three feature levels; a training aid, no part of the saved net."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.readers = nn.ModuleList(nn.Conv2d(c, 1, 1) for c in channels)
+
+    def forward(self, features: ImageFeatures) -> Tensor:
+        """Logits `[B, 1, h, w]` on the finest grid."""
+        parts = [reader(features.map2d(level)) for level, reader in enumerate(self.readers)]
+        fine = parts[0].shape[-2:]
+        coarse = [F.interpolate(p, size=fine, mode="bilinear", align_corners=False) for p in parts[1:]]
+        return parts[0] + coarse[0] + coarse[1]
+
+
+def things_loss(logits: Tensor, things: Tensor) -> Tensor:
+    """Cross-entropy and dice of things against ground: logits `[B, 1, h, w]`, truth bool `[B, S, S]`."""
+    full = F.interpolate(logits, size=things.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    truth = things.float()
+    chance = full.sigmoid()
+    dice = 1 - (2 * (chance * truth).sum((-2, -1)) + 1) / (chance.sum((-2, -1)) + truth.sum((-2, -1)) + 1)
+    return CROSS * F.binary_cross_entropy_with_logits(full, truth) + DICE * dice.mean()
+
+
 def _points(coords: np.ndarray, labels: list[int]) -> dict[str, Tensor]:
     tensor = torch.from_numpy(np.ascontiguousarray(coords)).float()
     return {"point_coords": tensor, "point_labels": torch.tensor(labels, dtype=torch.int32).expand(len(tensor), -1)}
@@ -70,7 +98,9 @@ def _heads(net: Any, features: ImageFeatures, points: dict[str, Tensor], previou
     )
 
 
-def picture_loss(net: Any, batch: PictureBatch, *, correct: bool) -> tuple[Tensor, dict[str, float]]:
+def picture_loss(
+    net: Any, batch: PictureBatch, things_head: ThingsHead, *, correct: bool
+) -> tuple[Tensor, dict[str, float]]:
     """Box and click on every view, from features made once; with `correct`, one more click where the mask erred."""
     features = image_features(net, normalised(batch.images))
     box_targets, click_targets = (
@@ -82,7 +112,7 @@ def picture_loss(net: Any, batch: PictureBatch, *, correct: bool) -> tuple[Tenso
     clicks = _points(batch.clicks, [1])
     low, _, ious, chosen, _, _, presence = _heads(net, features, clicks, None, True)
     click_loss, click_iou = mask_loss(low, ious, presence, click_targets)
-    loss = box_loss + click_loss
+    loss = box_loss + click_loss + things_loss(things_head(features), torch.from_numpy(batch.things.copy()))
     if correct:
         more = _corrected(clicks, chosen.detach(), click_targets)
         low, _, ious, _, _, _, presence = _heads(net, features, more, chosen.detach().clamp(-32, 32), False)

@@ -10,7 +10,7 @@ from workbench.analysis import analyse
 from workbench.errors import InputError, StackError
 from workbench.events import find_events, smooth
 from workbench.features import PartialCurve, dense_pass
-from workbench.stack.fusion import Fusion
+from workbench.stack.fusion import PARTS, Fusion, heat_peaks
 from workbench.stack.loading import ModelStack
 from workbench.video import Clip
 
@@ -27,7 +27,7 @@ def test_every_contract_field_has_its_shape(tiny_stack: ModelStack, clip: Clip, 
     assert count == 75
     assert found.frame_score.shape == (150,)
     assert np.array_equal(found.frame_score[::2], found.dense.score)
-    assert set(found.dense.parts) == {"scorer", "motion"}
+    assert set(found.dense.parts) == {"scorer", "motion", "heatmap"}
     for curve in (found.dense.score, *found.dense.parts.values()):
         assert curve.shape == (count,)
         assert np.isfinite(curve).all()
@@ -121,18 +121,27 @@ def test_smoothing_is_by_time_and_keeps_the_range() -> None:
     assert smooth(np.ones(2, np.float32), np.array([0.0, 0.0])).tolist() == [1.0, 1.0]
 
 
-def test_fusion_rises_with_both_parts_and_stays_finite() -> None:
-    fusion = Fusion(scorer=1.0, motion=0.5, bias=-0.2)
+def test_fusion_rises_with_each_part_and_stays_finite() -> None:
+    fusion = Fusion(scorer=1.0, motion=0.5, heatmap=0.3, bias=-0.2)
     low, high = np.array([0.0, 0.2]), np.array([1.0, 0.9])
-    assert (fusion(high, low) > fusion(low, low)).all()
-    assert (fusion(low, high) > fusion(low, low)).all()
-    assert np.isfinite(fusion(low, high)).all()
+    calm = dict.fromkeys(PARTS, low)
+    for part in PARTS:
+        risen = fusion(calm | {part: high})
+        assert (risen > fusion(calm)).all(), part
+        assert np.isfinite(risen).all()
     with pytest.raises(StackError, match="negative"):
         Fusion(scorer=-1.0)
 
 
+def test_a_small_hot_spot_is_a_peak() -> None:
+    cold, spot = np.full((16, 16), 0.1), np.full((16, 16), 0.1)
+    spot[3:5, 7:9] = 0.9
+    assert heat_peaks(np.stack([cold, spot])).tolist() == pytest.approx([0.1, 0.9])
+    assert heat_peaks(np.full((2, 4, 4), 0.3)).tolist() == pytest.approx([0.3, 0.3])
+
+
 def test_fusion_survives_its_file(tmp_path: Path) -> None:
-    fusion = Fusion(0.7, 0.2, -1.0, 0.4)
+    fusion = Fusion(0.7, 0.2, 0.1, -1.0, 0.4)
     fusion.save(tmp_path / "fusion.json")
     assert Fusion.load(tmp_path / "fusion.json") == fusion
     assert Fusion.load(tmp_path / "absent.json") == Fusion()

@@ -167,11 +167,12 @@ def test_the_curve_is_smoothed_over_time_not_over_frames() -> None:
 def test_fights_score_above_ordinary_surveillance() -> None:
     highest: dict[str, list[float]] = {}
     for label in ("fight", "normal"):
-        for path in sorted((SHARED / "data/fights" / label).glob("*.mp4"))[::5]:
+        for path in sorted((SHARED / "data/fights" / label).glob("*.mp4")):
             scorer = MotionScorer()
             with Clip.open(path) as clip:
                 batches = [scorer.update(batch.motion_pair) for batch in clip.dense(long_side=32)]
             highest.setdefault(label, []).append(max(float(b.score.max()) for b in batches))
     fight, normal = np.array(highest["fight"]), np.array(highest["normal"])
     auc = np.mean(fight[:, None] > normal) + 0.5 * np.mean(fight[:, None] == normal)
-    assert auc > 0.70  # 0.81 on all 150; a fifth of them has a standard error of 0.08
+    # All clips, because neighbours come from one recording: a fifth of them gives anything from 0.68 up.
+    assert auc >= 0.77

@@ -15,6 +15,7 @@ from finetune.scenes.truth import truth_to_json
 from finetune.world import WorldCache, patch_targets
 from workbench.instances import parse_caption
 from workbench.prompts import INSTANCE_QUESTION
+from workbench.stack.fusion import PARTS
 from workbench.video import dense_stride
 
 
@@ -103,17 +104,18 @@ def test_fusion_learns_which_part_to_trust() -> None:
     labels = [(rng.random(200) < 0.3).astype(float) for _ in range(10)]
     telling = [np.clip(0.7 * y + 0.3 * rng.random(200), 0, 1) for y in labels]
     blind = [rng.random(200) for _ in labels]
-    fusion = fit_fusion(telling, blind, labels)
+    parts = [{"scorer": s, "motion": m, "heatmap": np.full_like(s, 0.5)} for s, m in zip(telling, blind, strict=True)]
+    fusion = fit_fusion(parts, labels)
     assert fusion.scorer > 3 * fusion.motion
     assert fusion.motion >= MIN_MOTION
-    fused = np.concatenate([fusion(s, m) for s, m in zip(telling, blind, strict=True)])
+    fused = np.concatenate([fusion(clip) for clip in parts])
     truth = np.concatenate(labels)
     assert abs(float(fused.mean()) - float(truth.mean())) < 0.03, "calibrated: as much score as there is anomaly"
 
 
 def test_fusion_of_one_class_is_refused() -> None:
     with pytest.raises(TrainingError, match="only one kind"):
-        fit_fusion([np.zeros(5)], [np.zeros(5)], [np.zeros(5)])
+        fit_fusion([dict.fromkeys(PARTS, np.zeros(5))], [np.zeros(5)])
 
 
 def test_a_world_is_built_only_where_it_is_missing(world: WorldCache) -> None:

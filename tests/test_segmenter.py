@@ -18,7 +18,14 @@ from finetune.segmenter_data import FrameCache, Sampler
 from finetune.segmenter_eval import evaluate, iou
 from workbench.errors import InputError, StackError
 from workbench.stack.segmenter import MAX_WINDOW, Prompt, Segmenter, SegmenterSpec, ZoomConfig
-from workbench.stack.segmenter_net import build_net, image_features, load_weights, published_config, read_config
+from workbench.stack.segmenter_net import (
+    SMALL_CONFIG,
+    build_net,
+    image_features,
+    load_weights,
+    published_config,
+    read_config,
+)
 from workbench.stack.segmenter_view import View, box_of, cut, paste
 
 BUNDLED = Path(__file__).parents[1] / "assets" / "bundled" / "segmenter"
@@ -333,7 +340,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 def test_saved_weights_answer_alike(tmp_path: Path, untrained: Segmenter) -> None:
     """float16 storage changes no more than a few border pixels."""
-    save(untrained.net, SegmenterRecipe(), tmp_path, {})
+    save(untrained.net, read_config(SMALL_CONFIG), SegmenterRecipe(), tmp_path, {})
     loaded = Segmenter.load(SegmenterSpec.bundled(tmp_path))
     picture = DrawnScene(1).render(5).rgb
     a, b = (s.mask(picture, box=(20, 20, 40, 50))[0] for s in (untrained, loaded))

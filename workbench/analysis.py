@@ -11,8 +11,9 @@ import torch
 
 from workbench.errors import InputError
 from workbench.events import find_events, smooth
-from workbench.features import Progress, dense_pass
+from workbench.features import DensePass, Progress, dense_pass
 from workbench.records import Analysis, DenseScores, Heatmaps
+from workbench.stack.fusion import heat_peaks
 from workbench.stack.loading import ModelStack
 from workbench.stack.sampler import SamplerName, sample_frames
 from workbench.video import Clip
@@ -54,8 +55,8 @@ def analyse(
     encoded = time.perf_counter()
     if progress:
         progress("score", 0.0, None)
-    scorer = score_features(stack, dense.features.cls)
-    fused = smooth(stack.fusion(scorer, dense.motion), dense.time_s)
+    parts = score_parts(stack, dense)
+    fused = smooth(stack.fusion(parts), dense.time_s)
     picked = sample_frames(fused, n_frames, sampler)
     scored = time.perf_counter()
     analysis = Analysis(
@@ -67,7 +68,7 @@ def analyse(
             frame_index=dense.frame_index,
             time_s=dense.time_s,
             score=fused,
-            parts={"scorer": scorer, "motion": dense.motion.astype(np.float32)},
+            parts=parts,
         ),
         frame_score=np.repeat(fused, dense.stride)[: clip.info.n_frames],
         sampled_frames=[int(dense.frame_index[i]) for i in picked],
@@ -83,6 +84,15 @@ def analyse(
     if progress:
         progress("done", 1.0, None)
     return analysis
+
+
+def score_parts(stack: ModelStack, dense: DensePass) -> dict[str, np.ndarray]:
+    """The three parts of the score, each `float32 [T]` in [0, 1]."""
+    return {
+        "scorer": score_features(stack, dense.features.cls),
+        "motion": dense.motion.astype(np.float32),
+        "heatmap": heat_peaks(dense.features.heatmap),
+    }
 
 
 @torch.inference_mode()

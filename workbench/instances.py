@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from workbench.features import Progress
-from workbench.masks import encode_rle
+from workbench.masks import encode_rle, mask_box
 from workbench.prompts import INSTANCE_QUESTION
 from workbench.records import ROLES, Analysis, Box, Event, Instance, Role
 from workbench.stack.generate import RunningText
@@ -156,7 +156,8 @@ def _instance(
 ) -> Instance:
     caption = describe(stack, frames, track)
     indices = sorted(track)
-    masks = {i: _enlarged(track[i], size) for i in indices}
+    enlarged = {i: _enlarged(track[i], size) for i in indices}
+    masks = {i: mask for i, mask in enlarged.items() if mask.any()}
     return Instance(
         id=instance_id,
         role=caption.role,
@@ -165,7 +166,7 @@ def _instance(
         motion=caption.motion,
         first_frame=indices[0],
         last_frame=indices[-1],
-        boxes_xyxy={i: _box(full) for i, full in masks.items()},
+        boxes_xyxy={i: box for i, full in masks.items() if (box := mask_box(full)) is not None},
         masks_rle={i: encode_rle(full) for i, full in masks.items()},
     )
 
@@ -210,11 +211,6 @@ def kind_of(appearance: str) -> str:
             if word in names:
                 return kind
     return "object"
-
-
-def _box(mask: np.ndarray) -> Box:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

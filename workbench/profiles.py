@@ -15,8 +15,7 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 # stand between the last frame and the question. The system message is the one the model was trained with.
 HOLMES_LAYOUT = PromptLayout(
     system=(
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, "
-        "是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
     ),
     frame="Frame{i}: ",
     begin="<s>",

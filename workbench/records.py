@@ -152,7 +152,9 @@ class Analysis:
 
 ReviewState = Literal["new", "in review", "done", "disputed"]
 REVIEW_STATES: tuple[ReviewState, ...] = ("new", "in review", "done", "disputed")
-SubjectKind = Literal["clip", "video", "event", "caption", "instance", "turn", "question", "analysis", "layer", "category"]
+SubjectKind = Literal[
+    "clip", "video", "event", "caption", "instance", "turn", "question", "analysis", "layer", "category"
+]
 Action = Literal["create", "edit", "remove", "undo", "redo", "adopt", "import", "analysis", "fork"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -166,14 +166,12 @@ def ensure_clip(db: Database, clip: ClipRecord, provenance: Provenance) -> ClipR
     known = _find_known(db, clip)
     if known is None:
         return _add_clip(db, clip, provenance)
-    if known.has_media or not clip.has_media:
-        return known
-    merged = replace(clip, id=known.id, name=known.name, origin=known.origin)
-    db.conn.execute("UPDATE clips SET sha256 = ? WHERE id = ?", [clip.sha256, known.id])
-    author, old = Author(WORKBENCH, known.id, action="import"), documents.clip_to(known)
+    merged = _merged(known, clip)
+    if merged.sha256 != known.sha256:
+        db.conn.execute("UPDATE clips SET sha256 = ? WHERE id = ?", [merged.sha256, known.id])
+    author = Author(WORKBENCH, known.id, action="import")
     for field, value in documents.clip_to(merged).items():
-        if value != old[field]:
-            log.append(db, author, Change("clip", "clip", field, value))
+        log.append(db, author, Change("clip", "clip", field, value))
     return merged
 
 
@@ -197,13 +195,27 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _merged(known: ClipRecord, new: ClipRecord) -> ClipRecord:
+    """What the store knows, completed by what is new; a probe of the file counts more than what somebody wrote."""
+    if new.has_media and not known.has_media:
+        return replace(new, id=known.id, name=known.name, origin=known.origin or new.origin)
+    missing = {
+        field.name: getattr(new, field.name)
+        for field in fields(ClipRecord)
+        if field.name != "id" and getattr(known, field.name) is None
+    }
+    return replace(known, **missing)
+
+
 def _find_known(db: Database, clip: ClipRecord) -> ClipRecord | None:
     if clip.sha256 is not None:
         row = db.conn.execute("SELECT id FROM clips WHERE sha256 = ?", [clip.sha256]).fetchone()
         if row:
             return find_clip(db, row[0])
     named = find_by_name(db, clip.name)
-    return named if named and not (named.has_media and clip.has_media) else None
+    if named is None or (named.has_media and clip.has_media):
+        return None
+    return None if named.origin and clip.origin and named.origin != clip.origin else named
 
 
 def _add_clip(db: Database, clip: ClipRecord, provenance: Provenance) -> ClipRecord:

@@ -205,7 +205,9 @@ def _check_span(document: Document, clip: ClipRecord) -> None:
 
 def _check_video(document: Document, clip: ClipRecord) -> None:
     if document["state"] not in REVIEW_STATES:
-        raise InputError(f"The review state {document['state']!r} is unknown; choose one of {', '.join(REVIEW_STATES)}.")
+        raise InputError(
+            f"The review state {document['state']!r} is unknown; choose one of {', '.join(REVIEW_STATES)}."
+        )
     label = document["label"]
     if label is not None and not (isinstance(label, list) and all(isinstance(name, str) for name in label)):
         raise InputError(f"The label of {clip.name} must be a list of category names, not {label!r}.")

@@ -289,5 +289,3 @@ def _stacks(db: Database, clip: int, annotator: str, layer: str) -> tuple[list[i
             undone.remove(undoes)
             done.append(undoes)
     return done, undone
-
-

@@ -52,7 +52,9 @@ class Author:
     undoes: int | None = None
 
 
-def append(db: Database, author: Author, change: Change, *, step: int | None = None, at: str | None = None) -> int | None:
+def append(
+    db: Database, author: Author, change: Change, *, step: int | None = None, at: str | None = None
+) -> int | None:
     """Write one row and what follows from it, inside the caller's transaction. → its number; None: nothing changes.
 
     Args:
@@ -118,7 +120,9 @@ def fold(document: Document | None, row: Document) -> Document | None:
 
 def fork(db: Database, author: Author) -> None:
     """Begin a layer of a clip as a copy of the main one. Written as one row, since it follows from those before it."""
-    append(db, Author(author.annotator, author.clip_id, author.layer, "fork"), Change("layer", "layer", "", {"from": MAIN}))
+    append(
+        db, Author(author.annotator, author.clip_id, author.layer, "fork"), Change("layer", "layer", "", {"from": MAIN})
+    )
     db.conn.execute(
         "INSERT INTO subjects SELECT clip_id, ?, subject, subject_id, document FROM subjects "
         "WHERE clip_id = ? AND layer = ? AND subject NOT IN ('clip', 'layer', 'analysis')",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from workbench.corrections import log
 from workbench.corrections.log import MAIN, NO_CLIP, Author, Change, Document
@@ -86,9 +87,9 @@ class Taxonomy:
         return index
 
 
-def open_store(path: str, **options: bool | float) -> Store:
+def open_store(path: str | Path, *, read_only: bool = False) -> Store:
     """A store with the starting taxonomy in it. Arguments and errors as for `Store`."""
-    store = Store(path, **options)  # type: ignore[arg-type]
+    store = Store(path, read_only=read_only)
     if not store.read_only and not load_taxonomy(store).categories:
         _seed(store)
     return store

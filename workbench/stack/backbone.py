@@ -66,7 +66,9 @@ def resize_by_pillow(rgb: np.ndarray, size: int) -> np.ndarray:
     """`uint8 [B, H, W, 3]` → `uint8 [B, size, size, 3]`, bicubic, to the bit as the published Holmes-VAU code does."""
     from PIL import Image
 
-    return np.stack([np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC)) for frame in rgb])
+    return np.stack(
+        [np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC)) for frame in rgb]
+    )
 
 
 class InternVLBackbone:
@@ -108,7 +110,9 @@ class InternVLBackbone:
         from transformers import AutoModelForImageTextToText, AutoTokenizer
 
         if isinstance(source, Path) and not (source / "config.json").exists():
-            raise StackError(f"There is no backbone in {source}. Restore the folder, or make it: python -m finetune bundle.")
+            raise StackError(
+                f"There is no backbone in {source}. Restore the folder, or make it: python -m finetune bundle."
+            )
         try:
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 str(source), dtype=dtype, output_loading_info=True, use_safetensors=True

@@ -1,8 +1,8 @@
 """Published Holmes-VAU checkpoints → the native layout, so that no code from a checkpoint is ever run.
 
-    SRC/  config.json, tokenizer.model, *.safetensors (or .bin), anomaly_scorer.pth
-    DST/  what `AutoModelForImageTextToText`, `AutoTokenizer` and `AutoProcessor` load
-    DST/scorer/  UR-DMU, as `workbench.stack.loading.load_module` reads it
+SRC/  config.json, tokenizer.model, *.safetensors (or .bin), anomaly_scorer.pth
+DST/  what `AutoModelForImageTextToText`, `AutoTokenizer` and `AutoProcessor` load
+DST/scorer/  UR-DMU, as `workbench.stack.loading.load_module` reads it
 """
 
 from __future__ import annotations

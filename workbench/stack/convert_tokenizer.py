@@ -169,7 +169,9 @@ def fast_tokenizer(folder: Path, *, chat_template: str) -> PreTrainedTokenizerFa
     if lost or len(vocab) != len(set(vocab.values())):
         raise StackError(f"The tokenizer in {folder} lacks {lost or 'unique ids'}; it is not that of an InternVL chat.")
     tokenizer = Tokenizer(
-        models.BPE(vocab, merges_by_score(model.pieces, vocab), unk_token=named["unk"], fuse_unk=True, byte_fallback=True)
+        models.BPE(
+            vocab, merges_by_score(model.pieces, vocab), unk_token=named["unk"], fuse_unk=True, byte_fallback=True
+        )
     )
     tokenizer.normalizer = _normalizer(model)
     tokenizer.decoder = _decoder(model)

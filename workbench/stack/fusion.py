@@ -1,4 +1,4 @@
-"""How the scorer's and the motion score become one: a logistic model of both logits, fitted on held-out clips.
+"""How the parts of the score become one: a logistic model of their logits, fitted on clips kept for it.
 
 Fitting is what calibrates the result, so that 0.5 means "as likely as not" on clips like those it was fitted on.
 """
@@ -6,12 +6,17 @@ Fitting is what calibrates the result, so that 0.5 means "as likely as not" on c
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from workbench.errors import StackError
+
+PARTS = ("scorer", "motion", "heatmap")
+PEAK_SHARE = 1 / 64
+"""Share of a heatmap's cells that make its peak: an event rarely fills more of the picture."""
 
 
 def logit(p: np.ndarray) -> np.ndarray:
@@ -20,28 +25,38 @@ def logit(p: np.ndarray) -> np.ndarray:
     return np.log(p / (1 - p))
 
 
+def heat_peaks(heatmap: np.ndarray) -> np.ndarray:
+    """Heatmaps `[T, gh, gw]` → the mean of the hottest `PEAK_SHARE` of each, `float32 [T]` in [0, 1]."""
+    cells = np.asarray(heatmap, np.float32).reshape(len(heatmap), -1)
+    count = max(1, round(cells.shape[1] * PEAK_SHARE))
+    return np.partition(cells, -count, axis=1)[:, -count:].mean(1)
+
+
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """`fused = σ(scorer·logit(s) + motion·logit(m) + bias)`; no weight is negative: each part argues for itself.
+    """`fused = σ(Σ weight·logit(part) + bias)`; no weight is negative: each part argues for itself alone.
 
     Attributes:
+        scorer: weight of UR-DMU. motion: of the motion score. heatmap: of the heatmap's peak.
         threshold: fused score from which a moment counts as abnormal.
     """
 
     scorer: float = 1.0
     motion: float = 0.5
+    heatmap: float = 0.5
     bias: float = 0.0
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.scorer < 0 or self.motion < 0:
-            raise StackError(f"Fusion weights must not be negative: scorer {self.scorer}, motion {self.motion}.")
+        for name in PARTS:
+            if getattr(self, name) < 0:
+                raise StackError(f"The fusion weight of {name} is {getattr(self, name)}; it must not be negative.")
         if not 0 < self.threshold < 1:
             raise StackError(f"The threshold must lie between 0 and 1, not {self.threshold}.")
 
-    def __call__(self, scorer: np.ndarray, motion: np.ndarray) -> np.ndarray:
-        """Two scores `[T]` in [0, 1] → the fused score `[T]` in (0, 1), float32."""
-        z = self.scorer * logit(scorer) + self.motion * logit(motion) + self.bias
+    def __call__(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Parts `[T]` in [0, 1], by name → the fused score `[T]` in (0, 1), float32."""
+        z = sum(getattr(self, name) * logit(parts[name]) for name in PARTS) + self.bias
         return (1 / (1 + np.exp(-z))).astype(np.float32)
 
     def save(self, path: Path) -> None:

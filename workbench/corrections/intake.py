@@ -1,0 +1,188 @@
+"""Imported records into the store: new clips are added, known ones completed, all of a file or nothing of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlite_utils import Database
+
+from workbench.corrections import clips, documents, log
+from workbench.corrections.log import MAIN, Author, Change, Document
+from workbench.corrections.store import Store
+from workbench.corrections.taxonomy import load_taxonomy
+from workbench.errors import FormatError, InputError
+from workbench.records import (
+    CaptionedClip,
+    ClipRecord,
+    Question,
+    ReviewedClip,
+    ReviewedEvent,
+    ReviewedInstance,
+    ReviewedTurn,
+    SubjectKind,
+)
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What an import did: clips read, of which new and without media, rows written, and what a person should know."""
+
+    clips: int = 0
+    new_clips: int = 0
+    without_media: int = 0
+    rows: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+def take_in(store: Store, drafts: Iterable[ReviewedClip], *, annotator: str) -> ImportReport:
+    """Write what a file says into the main layer, in one transaction.
+
+    A clip is known by its sha256, else by its name. An event of the file is the one in the store with the same span,
+    else the one that an earlier import put in the same place; the same holds for captioned clips. What the file does
+    not say stays as it is. Taking in the same file twice writes nothing the second time.
+
+    Raises:
+        FormatError: something in the file cannot be true of its clip; nothing was written.
+        StoreError: the store cannot be written.
+    """
+    report = ImportReport()
+    names: list[str] = []
+    with store.writing() as db:
+        log.ensure_annotator(db, annotator)
+        log.ensure_annotator(db, clips.WORKBENCH)
+        first = _last_row(db)
+        known = next(iter(db.conn.execute("SELECT count(*) FROM clips")))[0]
+        for draft in drafts:
+            try:
+                _Merge(db, draft, annotator).run()
+            except InputError as error:
+                raise FormatError(f"Nothing was imported, because of {draft.clip.name}: {error}") from error
+            report.clips += 1
+            report.without_media += not draft.clip.has_media
+            names += [*(draft.label or ()), *(event.category for event in draft.events if event.category)]
+        report.new_clips = next(iter(db.conn.execute("SELECT count(*) FROM clips")))[0] - known
+        report.rows = _last_row(db) - first
+    unknown = load_taxonomy(store).unknown(names)
+    if unknown:
+        report.warnings.append(
+            f"{len(unknown)} categories are not in the taxonomy and were kept as they are: {', '.join(unknown[:8])}"
+            f"{', …' if len(unknown) > 8 else ''}; add them to it, or as synonyms."
+        )
+    return report
+
+
+class _Merge:
+    """One clip of a file, written into the store."""
+
+    def __init__(self, db: Database, draft: ReviewedClip, annotator: str) -> None:
+        self.db, self.draft = db, draft
+        self.clip: ClipRecord = clips.ensure_clip(db, draft.clip, draft.provenance)
+        self.old = clips.view(db, self.clip, MAIN)
+        self.author = Author(annotator, self.clip.id, action="import")
+        self.step: int | None = None
+        self.ids: dict[str, str] = {}  # id in the file → id in the store
+        self.taken = {subject_id for _, subject_id, _ in log.load_documents(db, self.clip.id, MAIN)}
+
+    def run(self) -> None:
+        """Write what differs."""
+        video = documents.video_to(self.draft)
+        self._update("video", "video", video, documents.EDITABLE["video"][1:])
+        matches = _match(self.draft.events, self.old.events)
+        for place, (event, known) in enumerate(zip(self.draft.events, matches, strict=True)):
+            self._put("event", event.id, known, documents.event_to(event, place))
+            parts = _match(event.clips, known.clips if known else ())
+            for part_place, (part, known_part) in enumerate(zip(event.clips, parts, strict=True)):
+                document = documents.caption_to(part, self.ids[event.id], part_place)
+                self._put("caption", part.id, known_part, document)
+        for place, instance in enumerate(self.draft.instances):
+            self._put_instance(instance, place)
+        self._put_turns()
+        self._put_questions()
+
+    def _put_instance(self, instance: ReviewedInstance, place: int) -> None:
+        document = documents.instance_to(instance, place)
+        if instance.event_id is not None:
+            document["event_id"] = self.ids.get(instance.event_id, instance.event_id)
+        for mask in document["masks_rle"].values():
+            documents.check_mask(mask)
+        known = [item for item in self.old.instances if item.instance.id == instance.instance.id]
+        self._put("instance", instance.id, known[0] if known else None, document)
+
+    def _put_turns(self) -> None:
+        said = Counter((item.turn.kind, item.turn.question, item.turn.answer) for item in self.old.dialogue)
+        for place, item in enumerate(self.draft.dialogue):
+            key = (item.turn.kind, item.turn.question, item.turn.answer)
+            said[key] -= 1
+            if said[key] < 0:
+                self._put("turn", item.id, None, documents.turn_to(item, place))
+
+    def _put_questions(self) -> None:
+        asked = Counter((item.kind, item.about, item.text) for item in self.old.questions)
+        for place, item in enumerate(self.draft.questions):
+            about = None if item.about is None else self.ids[item.about]
+            asked[(item.kind, about, item.text)] -= 1
+            if asked[(item.kind, about, item.text)] < 0:
+                document = documents.question_to(Question(item.id, item.kind, about, item.text), place)
+                self._put("question", item.id, None, document)
+
+    def _put(
+        self,
+        kind: SubjectKind,
+        draft_id: str,
+        known: ReviewedEvent | CaptionedClip | ReviewedInstance | ReviewedTurn | None,
+        document: Document,
+    ) -> None:
+        """Complete the subject of the store that this one is, or make it under an id that is free."""
+        if known is not None:
+            self.ids[draft_id] = known.id
+            self._update(kind, known.id, document, documents.EDITABLE[kind])
+            return
+        self.ids[draft_id] = next(name for name in _names(draft_id) if name not in self.taken)
+        self.taken.add(self.ids[draft_id])
+        documents.check(kind, document, self.clip)
+        self._write(Change(kind, self.ids[draft_id], "", document))
+
+    def _update(self, kind: SubjectKind, subject_id: str, new: Document, names: Sequence[str]) -> None:
+        for name in names:
+            if new[name] is not None:
+                self._write(Change(kind, subject_id, name, new[name]))
+        merged = log.load_document(self.db, self.clip.id, MAIN, kind, subject_id)
+        if merged is not None:
+            documents.check(kind, merged, self.clip)
+
+    def _write(self, change: Change) -> None:
+        seq = log.append(self.db, self.author, change, step=self.step)
+        self.step = seq if self.step is None else self.step
+
+
+def _match(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """For each new event or captioned clip the old one that it is, or None."""
+    free = list(old)
+    result: list[Any] = [None] * len(new)
+    for place, item in enumerate(new):
+        if item.start_s is not None:
+            same = [known for known in free if (known.start_s, known.end_s) == (item.start_s, item.end_s)]
+            if same:
+                result[place] = same[0]
+                free.remove(same[0])
+    for place in range(min(len(new), len(old))):
+        known = old[place]
+        if result[place] is None and known in free and known.provenance.kind == "import":
+            result[place] = known
+            free.remove(known)
+    return result
+
+
+def _names(wanted: str) -> Iterator[str]:
+    yield wanted
+    number = 2
+    while True:
+        yield f"{wanted}-{number}"
+        number += 1
+
+
+def _last_row(db: Database) -> int:
+    return next(iter(db.conn.execute("SELECT coalesce(max(seq), 0) FROM history")))[0]
