@@ -21,28 +21,27 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import InternVLConfig, InternVLForConditionalGeneration, PreTrainedTokenizerFast
+from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
+from finetune.backbone import new_backbone, world_texts
 from finetune.card import write_card
 from finetune.chat import ChatBatches, train_chat, train_language
 from finetune.data import read_data
-from finetune.dialogues import instance_answer
 from finetune.encoded import EncodedWorld
 from finetune.evaluate import evaluate
 from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
 from finetune.loop import LoopConfig, fit
-from finetune.pretrain import LabelSpace, PretrainHeads, initialise_positions, pretrain_loss
+from finetune.pretrain import LabelSpace, PretrainHeads, pretrain_loss
 from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
 from finetune.segmenter import HELD_OUT_SEED, SegmenterRecipe
 from finetune.segmenter import train as train_segmenter
-from finetune.tokenizer import IMAGE_TOKEN, train_tokenizer
+from finetune.tokenizer import train_tokenizer
 from finetune.world import WorldCache
 from workbench.analysis import score_parts
 from workbench.features import dense_pass
 from workbench.profiles import BUNDLED
-from workbench.prompts import CLASS_PROMPTS, INSTANCE_QUESTION, STANDARD_QUESTIONS
 from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.heatmap import HeatmapConfig, HeatmapDecoder
 from workbench.stack.loading import ModelStack, save_module
@@ -101,63 +100,6 @@ class BundleRecipe:
     held_out_seed: int = HELD_OUT_SEED
 
 
-VISION = {
-    "hidden_size": 192,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 3,
-    "intermediate_size": 768,
-    "image_size": [224, 224],
-    "patch_size": [14, 14],
-    "use_mean_pooling": False,
-    "layer_scale_init_value": 1.0,
-}
-TEXT = {
-    "model_type": "qwen2",
-    "hidden_size": 256,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 768,
-    "max_position_embeddings": 8192,
-    "tie_word_embeddings": False,
-}
-
-
-def new_backbone(tokenizer: PreTrainedTokenizerFast, seed: int) -> InternVLBackbone:
-    """The bundled backbone with random weights."""
-    torch.manual_seed(seed)
-    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    image_token: Any = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    text = TEXT | {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": tokenizer.pad_token_id}
-    config = InternVLConfig(
-        vision_config=VISION,
-        text_config=text,
-        # A frame is 16 tokens instead of InternVL's 64 at this size: sixteen frames then cost what four would.
-        downsample_ratio=0.25,
-        image_seq_length=16,
-        image_token_id=image_token,
-        tie_word_embeddings=False,
-    )
-    backbone = InternVLBackbone(InternVLForConditionalGeneration(config), tokenizer, device=torch.device("cpu"))
-    initialise_positions(backbone)
-    return backbone
-
-
-def world_texts(truths: list[dict]) -> list[str]:
-    """All dialogues of the world as the language model will read them, and the fixed prompts."""
-    layout = BUNDLED.layout
-    texts = [*STANDARD_QUESTIONS.values(), INSTANCE_QUESTION, *CLASS_PROMPTS["normal"], *CLASS_PROMPTS["abnormal"]]
-    for truth in truths:
-        rows = [(qa["question"], qa["answer"]) for qa in truth["dialogue"]]
-        rows += [(INSTANCE_QUESTION, instance_answer(entity)) for entity in truth["entities"]]
-        rows += [(STANDARD_QUESTIONS["caption"], clip["caption"]) for clip in truth["clips"]]
-        for event in truth["events"]:
-            rows += [(STANDARD_QUESTIONS[kind], event[kind]) for kind in ("judgement", "description", "analysis")]
-        texts += [f"<|im_start|>user\n{layout.first_turn(question)}{answer}<|im_end|>" for question, answer in rows]
-        texts += [layout.frame.format(i=1, time=f"{s / 2:.1f}") for s in range(0, 20, 7)]
-    return texts
-
-
 class Bundle:
     """The stages, each of which finds what the earlier ones left."""
 
@@ -185,7 +127,7 @@ class Bundle:
         with self._timed("encode"):
             self._follow("encode", encoded.build(backbone, heatmap), len(encoded))
         with self._timed("scorer"):
-            scorer = self._scorer(encoded)
+            scorer = self._scorer(backbone, encoded)
         with self._timed("chat"):
             regions = self._chat(backbone, encoded, scorer)
         self.save(out, backbone, scorer, heatmap, regions)
@@ -226,8 +168,8 @@ class Bundle:
         config = HeatmapConfig(backbone.feature_dim, backbone.text_dim, tap_count=len(backbone.tap_blocks), hidden=256)
         return train_heatmap(backbone, self.world, config, self.recipe.heatmap, self.work)
 
-    def _scorer(self, encoded: EncodedWorld) -> AnomalyScorer:
-        config = UrdmuConfig(input_dim=VISION["hidden_size"], hidden=256, heads=4, head_dim=64, ffn=256)  # type: ignore[arg-type]
+    def _scorer(self, backbone: InternVLBackbone, encoded: EncodedWorld) -> AnomalyScorer:
+        config = UrdmuConfig(input_dim=backbone.feature_dim, hidden=256, heads=4, head_dim=64, ffn=256)
         return train_scorer(encoded, range(len(encoded)), config, self.recipe.scorer, self.work)
 
     def _chat(self, backbone: InternVLBackbone, encoded: EncodedWorld, scorer: AnomalyScorer) -> RegionEncoder:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +39,12 @@ def write_card(folder: Path, recipe: BundleRecipe, metrics: Mapping[str, Any], m
     """
     (folder / "metrics.json").write_text(json.dumps(dict(metrics), indent=2) + "\n")
     rows = [_row(name, meaning, metrics) for name, meaning in MEANINGS.items() if name in metrics]
-    steps = {key: value for key, value in asdict(recipe).items() if isinstance(value, dict)}
-    recipes = [f"| {name} | {loop['steps']} | {loop['lr']:g} | {loop['seed']} |" for name, loop in steps.items()]
+    loops = {phase.name: phase.loop for phase in recipe.vision}
+    loops |= {name: getattr(recipe, name) for name in ("language", "heatmap", "scorer", "chat")}
+    recipes = [f"| {name} | {loop.steps} | {loop.lr:g} | {loop.seed} |" for name, loop in loops.items()]
+    masks = recipe.segmenter
+    recipes.append(f"| segmenter, pictures | {masks.picture_steps} | {masks.lr:g} | {masks.seed} |")
+    recipes.append(f"| segmenter, videos | {masks.video_steps} | {masks.video_lr:g} | {masks.seed} |")
     spent = [f"| {stage} | {value:.0f} |" for stage, value in minutes.items()]
     text = "\n".join(
         [
