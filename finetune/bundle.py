@@ -80,18 +80,19 @@ class BundleRecipe:
     """Every number of the recipe; the card repeats them."""
 
     clips: int = 1200
-    told_clips: int = 800
+    told_clips: int = 500
     """Of these so many are encoded, for the scorer and the dialogue."""
     seed: int = 0
     vision: tuple[VisionPhase, ...] = (
         VisionPhase("vision_first", LoopConfig(steps=800, lr=1.2e-3, warmup=0.05), batch=32, kept=None),
         VisionPhase("vision_people", LoopConfig(steps=1100, lr=1e-3, seed=1, save_every=100), batch=40, kept=80),
-        VisionPhase("vision_whole", LoopConfig(steps=100, lr=2e-4, seed=2), batch=32, kept=None),
+        VisionPhase("vision_calm", LoopConfig(steps=650, lr=6e-4, seed=3, save_every=100), batch=40, kept=80),
+        VisionPhase("vision_whole", LoopConfig(steps=40, lr=1e-4, seed=2), batch=32, kept=None),
     )
     language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200, lr=1e-3))
-    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200, lr=2e-3))
-    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
-    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=900, lr=1e-3))
+    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=150, lr=2e-3))
+    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, lr=3e-4, weight_decay=1e-4))
+    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, lr=1e-3, save_every=100))
     chat_batch: int = 12
     segmenter: SegmenterRecipe = field(default_factory=lambda: SegmenterRecipe(threads=2))
     calibration_clips: int = 60

@@ -11,6 +11,7 @@ the end takes the habit off again.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,10 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from finetune.loop import Ahead, step_generator
-from finetune.world import CachedClip, WorldCache
+from finetune.world import PATCH_PX, CachedClip, WorldCache
 from workbench.stack.backbone import InternVLBackbone
 
 IGNORE = -100
+SWAP_SHARE = 0.5
 FACTS = ("upper", "lower", "colour", "direction", "verb", "speed")
 ATTRIBUTES = ("kind", "role", "category", *FACTS)
 
@@ -53,14 +55,21 @@ class LabelSpace:
         return self.values[name].index(value) if value in self.values[name] else IGNORE
 
 
-def entity_labels(truth: dict) -> dict[int, dict[str, str]]:
-    """Entity id → its attribute values as words."""
-    category = {e: event["category"] for event in truth["events"] for e in event["entity_ids"]}
+def entity_labels(truth: dict, frame: int | None = None) -> dict[int, dict[str, str]]:
+    """Entity id → its attribute values as words, those that can be seen at `frame` (any time if None).
+
+    Who will rob somebody in two seconds looks like anybody else: outside its event an entity is a bystander without
+    category or verb. Told otherwise, the tower would learn clothes by heart.
+    """
+    events = [e for e in truth["events"] if frame is None or e["start_frame"] <= frame < e["end_frame"]]
+    category = {e: event["category"] for event in events for e in event["entity_ids"]}
+    involved = {e for event in truth["events"] for e in event["entity_ids"]}
     labels: dict[int, dict[str, str]] = {}
     for entity in truth["entities"]:
-        facts = entity["facts"]
-        row = {"kind": entity["kind"], "role": entity["role"], "category": category.get(entity["id"], "normal")}
-        row |= {name: str(facts[name]) for name in FACTS if facts.get(name)}
+        facts, calm = entity["facts"], entity["id"] in involved - category.keys()
+        role = "bystander" if calm else entity["role"]
+        row = {"kind": entity["kind"], "role": role, "category": category.get(entity["id"], "normal")}
+        row |= {name: str(facts[name]) for name in FACTS if facts.get(name) and not (calm and name == "verb")}
         labels[entity["id"]] = row
     return labels
 
@@ -90,15 +99,26 @@ def initialise_positions(backbone: InternVLBackbone) -> None:
 
 def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change light, contrast, sharpness and noise of a frame, as cameras do; geometry stays."""
+    contrast, light = rng.uniform(0.75, 1.3), rng.uniform(-25, 25)
     picture: np.ndarray = rgb.astype(np.float32)
-    picture = (picture - 128) * rng.uniform(0.75, 1.3) + 128 + rng.uniform(-25, 25)
+    picture *= contrast
+    picture += 128 * (1 - contrast) + light
     if rng.random() < 0.15:
         picture[:] = picture.mean(-1, keepdims=True)
     if rng.random() < 0.25:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.2))
     if rng.random() < 0.5:
-        picture += rng.normal(0, rng.uniform(1, 7), picture.shape).astype(np.float32)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+        height, width = picture.shape[:2]
+        grain = _grain()
+        y, x = rng.integers(0, len(grain) - height + 1), rng.integers(0, len(grain) - width + 1)
+        picture += np.float32(rng.uniform(1, 7)) * grain[y : y + height, x : x + width]
+    return cv2.convertScaleAbs(np.maximum(picture, 0, out=picture))
+
+
+@functools.cache
+def _grain() -> np.ndarray:
+    """A sheet of sensor noise, `float32 [512, 512, 3]`, cut at random places: fresh noise for every frame is slow."""
+    return np.random.default_rng(0).standard_normal((512, 512, 3), dtype=np.float32)
 
 
 @dataclass(slots=True)
@@ -123,8 +143,8 @@ def draw_batch(
     pictures, owners, tables, heats, categories, kinds = [], [], [], [], [], []
     for clip_number in rng.integers(0, len(world), size // per_clip):
         clip = world.read(int(clip_number))
-        labels = entity_labels(clip.truth)
         for i in _draw_frames(clip, rng, per_clip):
+            labels = entity_labels(clip.truth, int(clip.frame_index[i]))
             pictures.append(augment(clip.frame(i), rng))
             owners.append(clip.owner[i])
             tables.append(labels)
@@ -137,7 +157,19 @@ def draw_batch(
     heat = torch.from_numpy(np.stack(heats).astype(np.float32) / 255)
     near = [cv2.dilate((owner > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) for owner in owners]
     occupied = torch.from_numpy(np.stack(near)).bool()
-    return FrameBatch(np.stack(pictures), patch, heat, occupied, torch.tensor(categories), torch.tensor(kinds))
+    rgb = _swap_backgrounds(np.stack(pictures), np.stack(near).astype(bool), rng)
+    return FrameBatch(rgb, patch, heat, occupied, torch.tensor(categories), torch.tensor(kinds))
+
+
+def _swap_backgrounds(rgb: np.ndarray, occupied: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give half of the pictures the empty patches of another: what happens must not be told from the place."""
+    mixed = rgb.copy()
+    for b in np.flatnonzero(rng.random(len(rgb)) < SWAP_SHARE):
+        other = int(rng.integers(len(rgb)))
+        empty = ~(occupied[b] | occupied[other])
+        mask = empty.repeat(PATCH_PX, 0).repeat(PATCH_PX, 1)
+        mixed[b][mask] = rgb[other][mask]
+    return mixed
 
 
 def running_category(truth: dict, frame: int) -> str:
@@ -213,6 +245,8 @@ def pretrain_loss(
             losses = _losses(heads, frames, places, cls_token, patches)
         total = 2 * losses["kind"] + 2 * losses["heat"] + 2 * losses["frame_category"] + losses["frame_kinds"]
         total = total + 0.5 * sum(losses[n] for n in ATTRIBUTES if n in losses and n != "kind")
+        if "category" in losses:
+            total = total + losses["category"]
         return total, {name: value.item() for name, value in losses.items()}
 
     return loss

@@ -42,6 +42,8 @@ class SegmenterRecipe:
     """Everything that decides a run; saved beside its result."""
 
     seed: int = 0
+    start: str | None = None
+    """Folder of a trained segmenter to go on from; None: from nothing."""
     n_scenes: int = 700
     per_scene: int = 1
     """Sequences drawn from each scene."""
@@ -124,18 +126,11 @@ def _street_scene(seed: int) -> SceneLike:
 
 
 def _setup(config: SegmenterRecipe, state_path: Path) -> RunState:
-    net_config = read_config(SMALL_CONFIG)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        net: Any = build_net(net_config)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed + 1)
-        _widen(net)
-    _point_at_prompts(net)
-    # presence starts at "yes": a "no" hides the mask, and with it every gradient of its shape
-    torch.nn.init.constant_(net.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 3.0)
-    width = int(net.hidden_dim)
-    things = ThingsHead([width // 8, width // 4, width])
+        net, net_config = _first_net(config.start)
+        width = int(net.hidden_dim)
+        things = ThingsHead([width // 8, width // 4, width])
     trained = [*net.parameters(), *things.parameters()]
     decayed = [p for p in trained if p.ndim >= 2]
     plain = [p for p in trained if p.ndim < 2]
@@ -151,6 +146,20 @@ def _setup(config: SegmenterRecipe, state_path: Path) -> RunState:
         optimizer.load_state_dict(saved["optimizer"])
         state.step, state.elapsed_s = saved["step"], saved["elapsed_s"]
     return state
+
+
+def _first_net(start: str | None) -> tuple[Any, dict[str, Any]]:
+    """The net that a run begins with, and its config."""
+    if start is not None:
+        spec = SegmenterSpec.bundled(Path(start))
+        return Segmenter.load(spec).net, read_config(spec.config)
+    net_config = read_config(SMALL_CONFIG)
+    net: Any = build_net(net_config)
+    _widen(net)
+    _point_at_prompts(net)
+    # presence starts at "yes": a "no" hides the mask, and with it every gradient of its shape
+    torch.nn.init.constant_(net.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 3.0)
+    return net, net_config
 
 
 def _widen(net: Any) -> None:
@@ -296,6 +305,7 @@ def save(
     """Write `model.safetensors` (float16) and `config.json`: what `SegmenterSpec.bundled` reads."""
     from safetensors.torch import save_file
 
+    out_dir.mkdir(parents=True, exist_ok=True)
     part = out_dir / "model.safetensors.part"
     save_file({k: v.to(torch.float16).contiguous() for k, v in net.state_dict().items()}, part)
     os.replace(part, out_dir / "model.safetensors")
@@ -316,12 +326,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--minutes", type=float, default=None, help="processor minutes of training; default: the recipe's steps"
     )
+    parser.add_argument("--start", default=None, help="folder of a trained segmenter to go on from")
     parser.add_argument("--scenes", type=int, default=SegmenterRecipe.n_scenes)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--eval-scenes", type=int, default=40)
     args = parser.parse_args(argv)
-    recipe = SegmenterRecipe(seed=args.seed, n_scenes=args.scenes, minutes=args.minutes, threads=args.threads)
+    recipe = SegmenterRecipe(
+        seed=args.seed, start=args.start, n_scenes=args.scenes, minutes=args.minutes, threads=args.threads
+    )
     train(recipe, args.out)
     segmenter = Segmenter.load(SegmenterSpec.bundled(args.out), "cpu")
     metrics = evaluate(segmenter, held_out_scenes(args.eval_scenes))

@@ -174,5 +174,5 @@ def test_fights_score_above_ordinary_surveillance() -> None:
             highest.setdefault(label, []).append(max(float(b.score.max()) for b in batches))
     fight, normal = np.array(highest["fight"]), np.array(highest["normal"])
     auc = np.mean(fight[:, None] > normal) + 0.5 * np.mean(fight[:, None] == normal)
-    # All clips, because neighbours come from one recording: a fifth of them gives anything from 0.68 up.
+    # All clips, because neighbours come from one recording: fifths of them give 0.68 to 0.94.
     assert auc >= 0.77

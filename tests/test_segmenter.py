@@ -329,6 +329,13 @@ def test_resume_equals_uninterrupted(tmp_path: Path) -> None:
     Segmenter.load(SegmenterSpec.bundled(tmp_path / "whole"))
 
 
+def test_a_run_can_start_from_trained_weights(tmp_path: Path, untrained: Segmenter) -> None:
+    save(untrained.net, read_config(SMALL_CONFIG), SegmenterRecipe(), tmp_path / "old", {})
+    train(toy(start=str(tmp_path / "old"), lr=0.0, video_lr=0.0), tmp_path / "new", make_scene=DrawnScene)
+    old, new = (load_file(tmp_path / name / "model.safetensors") for name in ("old", "new"))
+    assert all(torch.equal(old[key], new[key]) for key in old)
+
+
 @pytest.mark.slow
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     lines: list[dict[str, float]] = []

@@ -52,11 +52,10 @@ def services(tmp_path: Path, tiny_stack: ModelStack) -> Iterator[Services]:
 
 
 def picture_of(uri: str) -> np.ndarray:
-    """RGB(A) of a data URI."""
+    """RGB, or RGBA where the picture has it, of a data URI."""
     raw = np.frombuffer(base64.b64decode(uri.split(",", 1)[1]), np.uint8)
-    return cv2.cvtColor(
-        cv2.imdecode(raw, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA if "png" in uri else cv2.COLOR_BGR2RGB
-    )
+    picture = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
+    return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
 class TestSessions:
@@ -285,7 +284,7 @@ class TestPanels:
         assert panels.NO_EVIDENCE not in panels.chips_html([], answered=False)
 
     @pytest.mark.parametrize(
-        ("n", "text"), [(1, "single"), (2, "2nd"), (3, "3rd"), (11, "11th"), (16, "16th"), (21, "21st")]
+        ("n", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (16, "16th"), (21, "21st")]
     )
     def test_ordinals(self, n: int, text: str) -> None:
         assert panels.ordinal(n) == text

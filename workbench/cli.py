@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench import cli_data
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     profiles.set_defaults(command=show_profiles)
     doctor = commands.add_parser("doctor", help="check whether this machine has all that is needed")
     doctor.set_defaults(command=show_doctor)
+    _add_convert(commands)
+    cli_data.add_commands(commands)
     return parser
 
 
@@ -85,6 +88,22 @@ def _add_analyze(commands: Any) -> None:
     analyze.add_argument("--overlay", action="store_true", help="write overlay.mp4: heatmap, masks and score strip")
     analyze.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: CUDA where there is one)")
     analyze.set_defaults(command=analyze_clip)
+
+
+def _add_convert(commands: Any) -> None:
+    convert = commands.add_parser(
+        "convert",
+        help="convert a published checkpoint",
+        description="Convert a published checkpoint in the folder SRC to the native layout in DST. "
+        "No code from the checkpoint is run.",
+    )
+    convert.add_argument("kind", choices=("holmesvau",), help="what SRC holds: a Holmes-VAU checkpoint")
+    convert.add_argument("source", type=Path, metavar="SRC", help="folder of the checkpoint as published")
+    convert.add_argument("target", type=Path, metavar="DST", help="folder to make; the scorer goes to DST/scorer")
+    convert.add_argument(
+        "--scorer", type=Path, metavar="FILE", help="the scorer (default: SRC/anomaly_scorer.pth, if there)"
+    )
+    convert.set_defaults(command=convert_checkpoint)
 
 
 def analyze_clip(args: argparse.Namespace) -> int:
@@ -162,6 +181,20 @@ def summary(analysis: Analysis, paths: Sequence[Path]) -> list[str]:
 
 def _turn_lines(turn: Turn) -> list[str]:
     return [f"Q: {turn.question}", f"A: {turn.answer}"]
+
+
+def convert_checkpoint(args: argparse.Namespace) -> int:
+    """`convert`: one line a folder written."""
+    from workbench.stack.convert import convert_holmesvau
+
+    made = convert_holmesvau(args.source, args.target, scorer=args.scorer)
+    size = f"{made.parameters / 1e6:.1f} M parameters, {made.dtype}".replace("torch.", "")
+    sys.stdout.write(f"wrote {made.folder}: {made.tensors} tensors, {size}\n")
+    if made.scorer:
+        sys.stdout.write(f"wrote {made.folder / 'scorer'}\n")
+    else:
+        sys.stderr.write("warning: there is no scorer in SRC; give one with --scorer, or frames cannot be scored\n")
+    return 0
 
 
 def show_profiles(_args: argparse.Namespace) -> int:

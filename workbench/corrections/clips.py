@@ -30,6 +30,7 @@ from workbench.records import (
 )
 
 WORKBENCH = "workbench"  # the annotator of rows that no person wrote
+_SAME = 0.5  # temporal IoU from which two events are about the same moment
 _MODEL_SUBJECTS = ("event", "caption", "instance", "turn")
 
 
@@ -45,8 +46,10 @@ class ClipRow:
 def save_analysis(store: Store, analysis: Analysis, *, versions: dict[str, str] | None = None) -> ClipRecord:
     """Put an analysis into the store, and its clip if that is new.
 
-    What earlier analyses said and no person has touched makes way for the new one; what a person has changed or added
-    stays. The whole analysis (scores and all, heatmaps aside) is kept and read back with `load_analysis`.
+    What earlier analyses said and no person has touched makes way for the new one. What a person has changed or added
+    stays, and a new event that is mostly about a time which a person has judged (kept, changed or removed an event
+    there) is not put beside that judgement. The whole analysis (scores and all, heatmaps aside) is kept and read back
+    with `load_analysis`.
 
     Args:
         versions: of the packages that computed it, for whoever wants to know later.
@@ -67,8 +70,10 @@ def save_analysis(store: Store, analysis: Analysis, *, versions: dict[str, str] 
         row = db.conn.execute(
             "INSERT INTO analyses (clip_id, at, profile, adapter, parameters, versions, document, digest) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [clip.id, log.now(), analysis.profile, analysis.adapter, log.canonical(parameters)]
-            + [log.canonical(versions or {}), text, digest(text)],
+            [
+                *(clip.id, log.now(), analysis.profile, analysis.adapter, log.canonical(parameters)),
+                *(log.canonical(versions or {}), text, digest(text)),
+            ],
         )
         assert row.lastrowid is not None
         _write_analysis(db, clip.id, row.lastrowid, analysis, digest(text))
@@ -243,8 +248,11 @@ def _write_analysis(db: Database, clip_id: int, number: int, analysis: Analysis,
     kept = {document.get("event") for _, _, document in subjects if not _is_untouched(document)}
     for subject, subject_id, document in subjects:
         if _is_untouched(document) and subject_id not in kept:
-            log.append(db, author, Change(subject, subject_id, "", None), step=step)  # type: ignore[arg-type]
+            log.append(db, author, Change(subject, subject_id, "", None), step=step)
+    judged = _judged_spans(db, clip_id)
     for change in _subjects_of(analysis, f"a{number}"):
+        if change.subject == "event" and any(_overlap(change.value, span) > _SAME for span in judged):
+            continue
         log.append(db, author, replace(change, value={**change.value, "analysis": number}), step=step)
 
 
@@ -252,13 +260,32 @@ def _is_untouched(document: Document) -> bool:
     return document["provenance"]["kind"] == "model" and not document["editors"]
 
 
+def _judged_spans(db: Database, clip_id: int) -> list[Document]:
+    """Events in the main layer that a person made or changed, and those that a person removed."""
+    standing = [d for kind, _, d in log.load_documents(db, clip_id, MAIN) if kind == "event"]
+    removed = db.conn.execute(
+        "SELECT before FROM history WHERE clip_id = ? AND layer = ? AND subject = 'event' AND field = '' "
+        "AND after IS NULL AND action IN ('edit', 'adopt', 'redo') AND subject_id NOT IN "
+        "(SELECT subject_id FROM subjects WHERE clip_id = ? AND layer = ? AND subject = 'event')",
+        [clip_id, MAIN, clip_id, MAIN],
+    )
+    return [*standing, *(json.loads(text) for (text,) in removed)]
+
+
+def _overlap(a: Document, b: Document) -> float:
+    """Temporal IoU of two events; 0 where a time is not known."""
+    if None in (a["start_s"], a["end_s"], b["start_s"], b["end_s"]):
+        return 0.0
+    both = min(a["end_s"], b["end_s"]) - max(a["start_s"], b["start_s"])
+    either = max(a["end_s"], b["end_s"]) - min(a["start_s"], b["start_s"])
+    return max(0.0, both) / either if either > 0 else float(a["start_s"] == b["start_s"])
+
+
 def _subjects_of(analysis: Analysis, prefix: str) -> Iterator[Change]:
     made_by = _made_by(analysis)
     for i, event in enumerate(analysis.events):
-        values: dict[str, Any] = {
-            name: float(getattr(event, name)) for name in ("start_s", "end_s", "peak_s", "peak_score")
-        }
-        reviewed = ReviewedEvent(f"{prefix}.e{i}", **values, category=event.category, texts=Texts(), clips=(), provenance=made_by)  # fmt: skip
+        span = (float(event.start_s), float(event.end_s), float(event.peak_s), float(event.peak_score))
+        reviewed = ReviewedEvent(f"{prefix}.e{i}", *span, event.category, Texts(), (), made_by)
         yield Change("event", reviewed.id, "", documents.event_to(reviewed, i))
     for i, instance in enumerate(analysis.instances):
         item = ReviewedInstance(f"{prefix}.i{instance.id}", instance, None, made_by)

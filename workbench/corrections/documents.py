@@ -28,6 +28,7 @@ from workbench.records import (
     ReviewedEvent,
     ReviewedInstance,
     ReviewedTurn,
+    SubjectKind,
     Texts,
     Turn,
     TurnKind,
@@ -38,8 +39,10 @@ EDITABLE: dict[str, tuple[str, ...]] = {
     "video": ("state", "label", *TEXT_FIELDS),
     "event": ("start_s", "end_s", "peak_s", "peak_score", "category", *TEXT_FIELDS),
     "caption": ("start_s", "end_s", "caption"),
-    "instance": ("role", "category", "appearance", "motion", "event_id", "first_frame", "last_frame")
-    + ("boxes_xyxy", "masks_rle"),
+    "instance": (
+        *("role", "category", "appearance", "motion", "event_id"),
+        *("first_frame", "last_frame", "boxes_xyxy", "masks_rle"),
+    ),
     "turn": ("kind", "question", "answer", "evidence"),
     "question": ("kind", "about", "text"),
 }
@@ -145,7 +148,7 @@ def question_to(question: Question, position: int) -> Document:
 
 
 def reviewed_from(
-    clip: ClipRecord, layer: str, revision: int, subjects: Iterable[tuple[str, str, Document]]
+    clip: ClipRecord, layer: str, revision: int, subjects: Iterable[tuple[SubjectKind, str, Document]]
 ) -> ReviewedClip:
     """Put the documents of a layer together."""
     by_kind: dict[str, list[tuple[str, Document]]] = {}
@@ -205,9 +208,7 @@ def _check_span(document: Document, clip: ClipRecord) -> None:
 
 def _check_video(document: Document, clip: ClipRecord) -> None:
     if document["state"] not in REVIEW_STATES:
-        raise InputError(
-            f"The review state {document['state']!r} is unknown; choose one of {', '.join(REVIEW_STATES)}."
-        )
+        raise InputError(f"There is no review state {document['state']!r}; choose one of {', '.join(REVIEW_STATES)}.")
     label = document["label"]
     if label is not None and not (isinstance(label, list) and all(isinstance(name, str) for name in label)):
         raise InputError(f"The label of {clip.name} must be a list of category names, not {label!r}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -68,14 +69,10 @@ def adopt(
     for kind, item in sorted(wanted, key=lambda key: key[0] != "event"):
         document, old = found[(kind, item)], own.get((kind, item))
         if old is None:
-            changes.append(Change(kind, item, "", document))  # type: ignore[arg-type]
+            changes.append(Change(kind, item, "", document))
             continue
         fields = [name for name in document if name not in ("editors", "position", "provenance")]
-        changes += [
-            Change(kind, item, name, document[name])  # type: ignore[arg-type]
-            for name in fields
-            if document[name] != old.get(name)
-        ]
+        changes += [Change(kind, item, name, document[name]) for name in fields if document[name] != old.get(name)]
     why = reason or f"adopted from {source}"
     return history.save(store, clip, changes, annotator=annotator, seen=seen, layer=target, reason=why, action="adopt")
 
@@ -95,7 +92,7 @@ def temporal_iou(a: Sequence[Span], b: Sequence[Span]) -> float | None:
     """
     edges = sorted({edge for span in [*a, *b] for edge in span})
     both = either = 0.0
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         middle = (start + end) / 2
         in_a = any(s <= middle <= e for s, e in a)
         in_b = any(s <= middle <= e for s, e in b)

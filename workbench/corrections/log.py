@@ -52,9 +52,7 @@ class Author:
     undoes: int | None = None
 
 
-def append(
-    db: Database, author: Author, change: Change, *, step: int | None = None, at: str | None = None
-) -> int | None:
+def append(db: Database, author: Author, change: Change, *, step: int | None = None) -> int | None:
     """Write one row and what follows from it, inside the caller's transaction. → its number; None: nothing changes.
 
     Args:
@@ -78,7 +76,7 @@ def append(
     row: Document = {
         "seq": seq,
         "step": seq if step is None else step,
-        "at": at or now(),
+        "at": now(),
         "annotator": author.annotator,
         "layer": author.layer,
         "clip_id": author.clip_id,
@@ -158,7 +156,7 @@ def load_document(db: Database, clip_id: int, layer: str, subject: str, subject_
     return json.loads(row[0]) if row else None
 
 
-def load_documents(db: Database, clip_id: int, layer: str) -> Iterator[tuple[str, str, Document]]:
+def load_documents(db: Database, clip_id: int, layer: str) -> Iterator[tuple[SubjectKind, str, Document]]:
     """Kind, id and document of all subjects of a layer."""
     for subject, subject_id, text in db.conn.execute(
         "SELECT subject, subject_id, document FROM subjects WHERE clip_id = ? AND layer = ?", [clip_id, layer]

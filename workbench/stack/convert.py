@@ -80,11 +80,11 @@ def convert_holmesvau(
         raise StackError(f"{target} exists already; remove it, or give another folder.")
     scorer = scorer or (source / SCORER_FILE if (source / SCORER_FILE).exists() else None)
     tokenizer = fast_tokenizer(source, chat_template=CHAT_TEMPLATE)
-    config = native_config(described, image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"))
-    if len(tokenizer) != config.text_config.vocab_size:
+    config = native_config(described, image_token_id=tokenizer.vocab["<IMG_CONTEXT>"])
+    if len(tokenizer) > config.text_config.vocab_size:
         raise StackError(
-            f"The tokenizer in {source} has {len(tokenizer)} tokens, but the model {config.text_config.vocab_size}; "
-            "they do not belong together."
+            f"The tokenizer in {source} has {len(tokenizer)} tokens, but the model only "
+            f"{config.text_config.vocab_size}; they do not belong together."
         )
     files = checkpoint_files(source)
     shapes = read_shapes(files)
@@ -154,9 +154,15 @@ def _write_companions(config: Any, tokenizer: Any, dtype: torch.dtype, folder: P
         bos_token_id=text.bos_token_id, eos_token_id=end, pad_token_id=text.pad_token_id, do_sample=False
     ).save_pretrained(folder)
     size = dict(zip(("height", "width"), config.vision_config.image_size, strict=True))
-    pictures = {"size": size, "image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD, "resample": BICUBIC}
+    pictures: dict[str, Any] = {
+        "size": size,
+        "image_mean": IMAGENET_MEAN,
+        "image_std": IMAGENET_STD,
+        "resample": BICUBIC,
+    }
     InternVLProcessor(
-        image_processor=GotOcr2ImageProcessor(**pictures, crop_to_patches=False),
+        # A frame is one square, as published; the native processor cuts a picture in up to twelve.
+        image_processor=GotOcr2ImageProcessor(**pictures, max_patches=1),
         tokenizer=tokenizer,
         video_processor=InternVLVideoProcessor(**pictures),
         image_seq_length=config.image_seq_length,

@@ -17,8 +17,8 @@ ONLY_KNOWN: dict[str, tuple[Any, ...]] = {
 ROPE_TYPES = {None: "default", "linear": "linear", "dynamic": "dynamic"}
 
 
-def native_config(source: dict[str, Any], *, image_token_id: int) -> InternVLConfig:
-    """The native configuration that computes what the published one does.
+def native_config(source: dict[str, Any], *, image_token_id: int) -> Any:
+    """The native `InternVLConfig` that computes what the published one does.
 
     Raises:
         StackError: it is another kind of model, or a setting has no counterpart.
@@ -32,12 +32,22 @@ def native_config(source: dict[str, Any], *, image_token_id: int) -> InternVLCon
     vision, text = source.get("vision_config") or {}, source.get("llm_config") or {}
     if text.get("architectures") != ["InternLM2ForCausalLM"]:
         raise StackError(f"The language model is {text.get('architectures')}, but only InternLM2 can be converted.")
+    try:
+        return _native(source, vision, text, image_token_id)
+    except KeyError as missing:
+        raise StackError(f"The checkpoint's config.json has no {missing}; copy it again.") from missing
+
+
+def _native(source: dict[str, Any], vision: dict[str, Any], text: dict[str, Any], image_token_id: int) -> Any:
     size = source.get("force_image_size") or vision["image_size"]
     if size != vision["image_size"]:
         raise StackError(
             f"force_image_size is {size}, but the position table is made for {vision['image_size']} pixels."
         )
     ratio = source["downsample_ratio"]
+    # Pillow rounds to 8 bits between its passes, so pixels differ from those of torch by up to 0.05 after scaling;
+    # `InternVLBackbone` reads this. transformers keeps a setting it does not know.
+    ours: dict[str, Any] = {"frame_resize": "pillow"}
     return InternVLConfig(
         vision_config=_vision(vision),
         text_config=_text(text),
@@ -46,8 +56,7 @@ def native_config(source: dict[str, Any], *, image_token_id: int) -> InternVLCon
         downsample_ratio=ratio,
         # The published top level says True and means nothing by it; here it would tie the output to the embedding.
         tie_word_embeddings=False,
-        # The published code resizes with Pillow, whose 8-bit rounding differs from torch by up to 0.05 after scaling.
-        frame_resize="pillow",
+        **ours,
     )
 
 

@@ -117,13 +117,13 @@ def merges_by_score(pieces: Sequence[Piece], vocab: dict[str, int]) -> list[tupl
     """Every pair of pieces that joins to a piece, the best-scoring result first."""
     plain = {piece.text for piece in pieces if piece.kind == NORMAL and piece.text in vocab}
     ranked = [
-        (-piece.score, len(left), vocab[left], vocab[right], left, right)
+        (-piece.score, vocab[left], vocab[right], left, right)
         for piece in pieces
         if piece.text in plain
         for cut in range(1, len(piece.text))
         if (left := piece.text[:cut]) in plain and (right := piece.text[cut:]) in plain
     ]
-    return [(left, right) for *_, left, right in sorted(ranked, key=lambda row: (row[0], row[2], row[3]))]
+    return [(left, right) for *_, left, right in sorted(ranked)]
 
 
 def read_added_tokens(folder: Path) -> dict[int, AddedToken]:
@@ -177,7 +177,7 @@ def fast_tokenizer(folder: Path, *, chat_template: str) -> PreTrainedTokenizerFa
     tokenizer.decoder = _decoder(model)
     tokenizer.add_tokens([entry for _, entry in sorted(added.items())])
     if settings.get("add_bos_token", True):
-        bos = named["bos"]
+        bos = str(named["bos"])
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A", pair=f"{bos} $A {bos}:1 $B:1", special_tokens=[(bos, vocab[bos])]
         )

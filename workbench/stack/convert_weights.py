@@ -143,7 +143,11 @@ def checkpoint_files(folder: Path) -> list[Path]:
     """
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         if (folder / index).exists():
-            names = sorted(set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))
+            try:
+                table = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise StackError(f"{folder / index} is not an index of weights ({error}); copy it again.") from error
+            names = sorted(set(table.values()))
             absent = [name for name in names if not (folder / name).exists()]
             if absent:
                 raise StackError(f"{folder} lacks {', '.join(absent)}, which its index names; copy them too.")
@@ -232,7 +236,7 @@ def _name_shards(shards: list[list[str]], folder: Path, total: int) -> None:
     if len(shards) == 1:
         (folder / "0.part").rename(folder / "model.safetensors")
         return
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, names in enumerate(shards):
         file = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
         (folder / f"{number}.part").rename(folder / file)

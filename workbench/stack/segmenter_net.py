@@ -131,11 +131,16 @@ def check_state(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
         "unexpected": sorted(state.keys() - own.keys()),
         "wrong shape": sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape),
     }
-    found = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in problems.items() if keys)
+    found = "; ".join(f"{name}: {_some(keys)}" for name, keys in problems.items() if keys)
     if found:
         raise StackError(
             f"The weights {path} do not fit the segmenter config: {found}. Check that both belong together."
         )
+
+
+def _some(keys: list[str], most: int = 12) -> str:
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + more
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def clip_html(review: Review | None) -> str:
     facts += [f"{info.n_frames} frames", clock(info.duration_s, 1)]
     verdict = ""
     if review.analysis is not None:
-        facts.append(f"every {ordinal(review.analysis.dense.stride)} frame scored")
+        stride = review.analysis.dense.stride
+        facts.append("every frame scored" if stride == 1 else f"every {ordinal(stride)} frame scored")
         verdict = verdict_html(review.analysis.events)
     warnings = "; ".join(review.analysis.warnings if review.analysis else info.warnings)
     mark = f'<abbr title="{html.escape(warnings)}">⚠</abbr>' if warnings else ""
@@ -55,9 +56,7 @@ def clip_html(review: Review | None) -> str:
 
 
 def ordinal(number: int) -> str:
-    """1 → `single`, 2 → `2nd`, 16 → `16th`."""
-    if number == 1:
-        return "single"
+    """2 → `2nd`, 11 → `11th`, 16 → `16th`."""
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
 

@@ -58,6 +58,7 @@ async function show(reply) {
   try { await base.decode(); } catch { return note(`Frame ${reply.frame} could not be shown.`); }
   shown = reply;
   root.dataset.frame = reply.frame;
+  root.dataset.version = clip.version;
   stage.classList.remove("is-playing");
   overlays();
   if (!playing) syncPlayer(reply.time_s);
@@ -198,7 +199,7 @@ function load() {
   const next = window.aw.parse(props.value);
   const fresh = !next || next.key !== clip?.key;
   if (next?.version !== clip?.version) cache.clear();
-  if (fresh) { moved = false; shown = null; selected = null; if (playing) pause(); boxes.replaceChildren(); heat.hidden = masks.hidden = true; delete root.dataset.frame; note(""); }
+  if (fresh) { moved = false; shown = null; selected = null; if (playing) pause(); boxes.replaceChildren(); heat.hidden = masks.hidden = true; delete root.dataset.frame; delete root.dataset.version; note(""); }
   clip = next;
   root.classList.toggle("is-empty", !clip);
   if (!clip) return;

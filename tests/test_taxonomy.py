@@ -1,0 +1,74 @@
+"""The kinds of events: what a store starts with, and how people change them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from finetune.scenes.truth import ANOMALIES
+from workbench.corrections import history, taxonomy
+from workbench.corrections.taxonomy import open_store
+from workbench.corrections.verify import verify
+from workbench.errors import InputError
+
+UCF_13 = (
+    "Abuse Arrest Arson Assault Burglary Explosion Fighting RoadAccidents Robbery Shooting Shoplifting Stealing "
+    "Vandalism"
+)
+XD_6 = ("Abuse", "Car accident", "Explosion", "Fighting", "Riot", "Shooting")
+
+
+def test_the_names_of_all_data_sets_mean_something(tmp_path: Path) -> None:
+    kinds = taxonomy.load_taxonomy(open_store(tmp_path / "s.db"))
+    assert kinds.unknown([*UCF_13.split(), *XD_6, *ANOMALIES]) == []
+    assert kinds.resolve("road_accident") == kinds.resolve("RoadAccidents") == kinds.resolve("Car Accident")
+    assert kinds.unknown(["Fighting", "juggling", "juggling"]) == ["juggling"]
+    by_source = {name: [c for c in kinds.categories if name in c.sources] for name in ("UCF-Crime", "XD-Violence")}
+    assert [len(found) for found in by_source.values()] == [13, 6]
+    ids = [category.id for category in kinds.categories]
+    assert len(set(ids)) == len(ids)
+    assert {category.parent for category in kinds.categories} - {None} <= set(ids)
+
+
+def test_a_store_is_seeded_once(tmp_path: Path) -> None:
+    first = open_store(tmp_path / "s.db")
+    rows = first.info().counts["history"]
+    assert open_store(tmp_path / "s.db").info().counts["history"] == rows == len(taxonomy.starting_categories())
+
+
+def test_changes_are_rows_of_the_history(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "s.db")
+    made = taxonomy.add_category(store, "Tailgating", annotator="ann", parent="out-of-place", synonyms=["piggybacking"])
+    assert made.id == "tailgating"
+    changed = taxonomy.change_category(store, made.id, annotator="bob", name="Door following", reason="clearer")
+    kinds = taxonomy.load_taxonomy(store)
+    assert kinds.resolve("tailgating") == kinds.resolve("Piggybacking") == kinds.resolve("door following") == changed
+    assert changed in kinds.children("out-of-place")
+    row = history.page(store, annotator="bob", limit=5)[-1]
+    assert (row.subject, row.reason) == ("category", "clearer")
+    taxonomy.change_category(store, made.id, annotator="bob", retired=True, parent="")
+    kinds = taxonomy.load_taxonomy(store)
+    assert "tailgating" not in {category.id for category in kinds.offered()}
+    assert kinds.resolve("tailgating") is not None
+    assert verify(store).is_intact
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": "robbery"}, "already means"),
+        ({"name": "Car crash"}, "already means"),
+        ({"name": "?"}, "at least one letter"),
+        ({"synonyms": ["mugging"]}, "already means"),
+        ({"parent": "nowhere"}, "no category"),
+        ({"parent": "assault"}, "below itself"),
+    ],
+)
+def test_what_would_confuse_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    store = open_store(tmp_path / "s.db")
+    with pytest.raises(InputError, match=says):
+        taxonomy.change_category(store, "violence", annotator="ann", **change)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="already means"):
+        taxonomy.add_category(store, "Fight", annotator="ann")
+    assert verify(store).rows == len(taxonomy.starting_categories())

@@ -1,0 +1,142 @@
+"""`python -m workbench export | import | db …`: the commands about the store of corrections."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.exports import FORMATS, get_format, importable
+
+if TYPE_CHECKING:
+    from workbench.corrections.store import Store
+    from workbench.records import ReviewedClip
+
+DEFAULT_DB = Path(".workbench/corrections.db")
+EXIT_FAULT = 1
+
+
+def add_commands(commands: Any) -> None:
+    """Add `export`, `import` and `db` to the parser of all commands."""
+    export = commands.add_parser("export", help="write what was reviewed in a format that other programs read")
+    _add_db(export)
+    export.add_argument("--format", required=True, metavar="NAME", help=f"one of: {', '.join(FORMATS)}")
+    export.add_argument("--out", required=True, type=Path, metavar="PATH", help="file or folder to write")
+    export.add_argument("--clip", metavar="NAME", help="only the clip of this name or sha256")
+    export.add_argument("--layer", default="main", metavar="NAME", help="whose view (default: main)")
+    export.add_argument("--skip-unfit", action="store_true", help="leave out clips that the format cannot hold")
+    export.set_defaults(command=export_clips)
+
+    take_in = commands.add_parser("import", help="read annotations into the store; clips may lack their video")
+    _add_db(take_in)
+    take_in.add_argument("--format", required=True, metavar="NAME", help=f"one of: {', '.join(importable())}")
+    take_in.add_argument("--annotator", default="import", metavar="NAME", help="who the history says it was")
+    take_in.add_argument("path", type=Path, metavar="PATH", help="the file to read")
+    take_in.set_defaults(command=import_clips)
+
+    _add_db_commands(commands.add_parser("db", help="check, copy and count the store of corrections"))
+
+
+def _add_db_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    verify = commands.add_parser("verify", help="is the history as it was written? names the first bad row")
+    _add_db(verify)
+    verify.add_argument("--expect", metavar="HASH", help="a head that verify printed earlier; it must still be there")
+    verify.set_defaults(command=verify_store)
+    backup = commands.add_parser("backup", help="copy the store, also while it is in use")
+    _add_db(backup)
+    backup.add_argument("out", type=Path, metavar="FILE", help="the copy to write")
+    backup.set_defaults(command=backup_store)
+    info = commands.add_parser("info", help="counts and size")
+    _add_db(info)
+    info.set_defaults(command=show_info)
+
+
+def _add_db(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--db", type=Path, default=DEFAULT_DB, metavar="FILE", help=f"the store (default: {DEFAULT_DB})"
+    )
+
+
+def export_clips(args: argparse.Namespace) -> int:
+    """`export`: nothing is written if anything does not fit, unless that is to be skipped."""
+    target = get_format(args.format)
+    store = _existing(args.db)
+    left_out: list[str] | None = [] if args.skip_unfit else None
+    count = target.write(_chosen(store, args.clip, args.layer), args.out, left_out=left_out)
+    for reason in left_out or ():
+        sys.stderr.write(f"left out: {reason}\n")
+    sys.stdout.write(f"wrote {args.out}: {count} clips as {target.title}\n")
+    return 0
+
+
+def import_clips(args: argparse.Namespace) -> int:
+    """`import`: all of the file or nothing of it."""
+    source = get_format(args.format)
+    clips = source.read(args.path)
+    from workbench.corrections.intake import take_in
+    from workbench.corrections.taxonomy import open_store
+
+    if args.db == DEFAULT_DB:  # a folder of our own; one that the user names has to exist
+        args.db.parent.mkdir(exist_ok=True)
+    report = take_in(open_store(args.db), clips, annotator=args.annotator)
+    for warning in report.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    sys.stdout.write(
+        f"read {report.clips} clips ({report.new_clips} new, {report.without_media} without media), "
+        f"wrote {report.rows} rows to {args.db}\n"
+    )
+    return 0
+
+
+def verify_store(args: argparse.Namespace) -> int:
+    """`db verify`: one line; exit code 1 if something is wrong."""
+    from workbench.corrections.verify import verify
+
+    result = verify(_existing(args.db), expect_head=args.expect)
+    if result.fault is not None:
+        sys.stdout.write(f"FAULT  {result.fault}\n")
+        return EXIT_FAULT
+    sys.stdout.write(f"ok     {result.rows} rows, head {result.head}\n")
+    return 0
+
+
+def backup_store(args: argparse.Namespace) -> int:
+    """`db backup`: the copy appears whole or not at all."""
+    path = _existing(args.db).backup(args.out)
+    sys.stdout.write(f"wrote {path}: {path.stat().st_size} bytes\n")
+    return 0
+
+
+def show_info(args: argparse.Namespace) -> int:
+    """`db info`: a line a count."""
+    info = _existing(args.db).info()
+    rows = [("file", info.path), ("bytes", info.size_bytes), *info.counts.items(), ("head", info.head)]
+    sys.stdout.write("".join(f"{name:<11} {value}\n" for name, value in rows))
+    return 0
+
+
+def _existing(path: Path) -> Store:
+    from workbench.corrections.store import Store
+    from workbench.errors import StoreError
+
+    if not path.exists():
+        raise StoreError(
+            f"There is no store {path}; name one with --db, or begin one with: python -m workbench import."
+        )
+    return Store(path)
+
+
+def _chosen(store: Store, name: str | None, layer: str) -> Iterator[ReviewedClip]:
+    from workbench.corrections.clips import reviewed_clips
+    from workbench.errors import StoreError
+
+    found = False
+    for reviewed in reviewed_clips(store, layer):
+        if name is None or name in (reviewed.clip.name, reviewed.clip.sha256):
+            found = True
+            yield reviewed
+    if name is not None and not found:
+        raise StoreError(f"The store {store.path} has no clip {name!r}; name one as it is listed, or its sha256.")

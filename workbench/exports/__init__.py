@@ -1,0 +1,105 @@
+"""Formats people need, one file each over the same records: `ReviewedClip` out, `ReviewedClip` in.
+
+A writer takes clips one at a time and never holds more than one, writes to a temporary name and renames it; a reader
+yields clips and touches no store. `python -m workbench export` and `import` connect them to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import FormatError
+
+if TYPE_CHECKING:
+    from workbench.records import ReviewedClip
+
+    Writer = Callable[[Iterable[ReviewedClip], Path], int]
+    Reader = Callable[[Path], Iterator[ReviewedClip]]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A row of the table of formats; `writer`, `reader`, `unfit` are names in `workbench.exports.<module>`.
+
+    `unfit` is a function that says in a sentence why a clip cannot be written, None when it can.
+    """
+
+    name: str
+    title: str
+    module: str
+    writer: str
+    reader: str | None = None
+    unfit: str | None = None
+
+    def write(self, clips: Iterable[ReviewedClip], out: str | Path, *, left_out: list[str] | None = None) -> int:
+        """Write clips to a file or folder. → how many clips are in it.
+
+        Args:
+            left_out: takes a sentence for each clip that does not fit the format; None: such a clip is an error.
+
+        Raises:
+            FormatError: a clip does not fit the format, or `out` cannot be written.
+        """
+        writer: Writer = getattr(self._module(), self.writer)
+        try:
+            return writer(clips if left_out is None else self._fitting(clips, left_out), Path(out))
+        except OSError as error:
+            raise FormatError(f"{out} cannot be written ({error.strerror}); name another with --out.") from error
+
+    def _fitting(self, clips: Iterable[ReviewedClip], left_out: list[str]) -> Iterator[ReviewedClip]:
+        unfit = getattr(self._module(), self.unfit) if self.unfit else None
+        for reviewed in clips:
+            reason = unfit(reviewed) if unfit else None
+            if reason is None:
+                yield reviewed
+            else:
+                left_out.append(reason)
+
+    def read(self, path: str | Path) -> Iterator[ReviewedClip]:
+        """Clips of a file, one after another.
+
+        Raises:
+            FormatError: the format cannot be read back, or the file is not of it.
+        """
+        if self.reader is None:
+            raise FormatError(f"{self.title} is for export only; import one of: {', '.join(importable())}.")
+        reader: Reader = getattr(self._module(), self.reader)
+        return reader(Path(path))
+
+    def _module(self) -> Any:
+        return import_module(f"workbench.exports.{self.module}")
+
+
+FORMATS: dict[str, Format] = {
+    item.name: item
+    for item in (
+        Format("hivau", "HIVAU-70k annotations (JSON)", "hivau", "write_hivau", "read_hivau", "unfit"),
+        Format("hivau-jsonl", "HIVAU-70k instructions (prompt/anwser)", "hivau_jsonl", "write_prompts", "read_jsonl"),
+        Format(
+            "hivau-conversations",
+            "HIVAU-70k instructions (conversations)",
+            "hivau_jsonl",
+            "write_conversations",
+            "read_jsonl",
+        ),
+        Format("csv", "events as CSV", "table", "write_csv"),
+        Format("vtt", "events as WebVTT subtitles", "subtitles", "write_vtt"),
+        Format("srt", "events as SRT subtitles", "subtitles", "write_srt"),
+    )
+}
+
+
+def get_format(name: str) -> Format:
+    """A format by its name. Raises FormatError for one that is not in the table."""
+    if name not in FORMATS:
+        raise FormatError(f"There is no format {name!r}; choose one of: {', '.join(FORMATS)}.")
+    return FORMATS[name]
+
+
+def importable() -> list[str]:
+    """Names of the formats that can be read back."""
+    return [name for name, item in FORMATS.items() if item.reader is not None]
