@@ -80,7 +80,7 @@ class BundleRecipe:
     """Every number of the recipe; the card repeats them."""
 
     clips: int = 1200
-    told_clips: int = 500
+    told_clips: int = 300
     """Of these so many are encoded, for the scorer and the dialogue."""
     seed: int = 0
     vision: tuple[VisionPhase, ...] = (
@@ -91,13 +91,13 @@ class BundleRecipe:
     )
     language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200, lr=1e-3))
     heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=150, lr=2e-3))
-    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, lr=3e-4, weight_decay=1e-4))
-    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, lr=1e-3, save_every=100))
+    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4))
+    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=370, lr=1e-3, save_every=50))
     chat_batch: int = 12
     segmenter: SegmenterRecipe = field(default_factory=lambda: SegmenterRecipe(threads=2))
-    calibration_clips: int = 60
+    calibration_clips: int = 40
     calibration_seed: int = 500_000
-    held_out_clips: int = 80
+    held_out_clips: int = 60
     held_out_seed: int = HELD_OUT_SEED
 
 

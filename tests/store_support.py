@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from tests.sample_records import drawn_analysis
-from workbench.corrections.clips import save_analysis
+from workbench.corrections.clips import current, save_analysis
 from workbench.corrections.store import Store
 from workbench.corrections.taxonomy import open_store
 from workbench.masks import encode_rle
@@ -34,5 +38,22 @@ def analysis(**changes: object) -> Analysis:
 
 def store_with_clip(folder: Path) -> tuple[Store, ClipRecord]:
     """A new store and its clip, `street`, with events `a1.e0` (robbery) and `a1.e1` and instance `a1.i1`."""
-    store = open_store(folder / "corrections.db")
-    return store, save_analysis(store, analysis())
+    store = Store(shutil.copy(_template(True), folder / "corrections.db"))
+    return store, current(store, analysis().clip.sha256).clip
+
+
+def empty_store(folder: Path, name: str = "s.db") -> Store:
+    """A new store with nothing but the taxonomy in it."""
+    return Store(shutil.copy(_template(False), folder / name))
+
+
+@cache
+def _template(with_clip: bool) -> Path:
+    """A store that is made once and copied by each test: making one waits for the disk many times."""
+    folder = tempfile.mkdtemp(prefix="workbench-store-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    store = open_store(Path(folder) / "template.db")
+    if with_clip:
+        save_analysis(store, analysis())
+    store.close()
+    return store.path

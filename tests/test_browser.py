@@ -216,10 +216,12 @@ def test_a_bad_upload_is_told_and_loses_nothing(
     before = analyst.frame()
     analyst.upload(make(tmp_path / "broken clip.mp4"))
     toast = analyst.page.get_by_test_id("toast-body")
-    expect(toast).to_contain_text("broken")
+    expect(toast).to_contain_text("broken clip.mp4")
+    expect(toast).not_to_contain_text("/")
     expect(toast).to_contain_text(re.compile(said, re.IGNORECASE))
     analyst.expect_frame(before)
     assert int(analyst.timeline.get_attribute("data-points") or 0) > 0
+    expect(analyst.page.get_by_text("Error", exact=True).locator("visible=true")).to_have_count(1)
     analyst.snap("toast")
 
 

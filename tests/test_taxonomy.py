@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from finetune.scenes.truth import ANOMALIES
+from tests.store_support import empty_store
 from workbench.corrections import history, taxonomy
 from workbench.corrections.taxonomy import open_store
 from workbench.corrections.verify import verify
@@ -20,7 +21,7 @@ XD_6 = ("Abuse", "Car accident", "Explosion", "Fighting", "Riot", "Shooting")
 
 
 def test_the_names_of_all_data_sets_mean_something(tmp_path: Path) -> None:
-    kinds = taxonomy.load_taxonomy(open_store(tmp_path / "s.db"))
+    kinds = taxonomy.load_taxonomy(empty_store(tmp_path))
     assert kinds.unknown([*UCF_13.split(), *XD_6, *ANOMALIES]) == []
     assert kinds.resolve("road_accident") == kinds.resolve("RoadAccidents") == kinds.resolve("Car Accident")
     assert kinds.unknown(["Fighting", "juggling", "juggling"]) == ["juggling"]
@@ -38,7 +39,7 @@ def test_a_store_is_seeded_once(tmp_path: Path) -> None:
 
 
 def test_changes_are_rows_of_the_history(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "s.db")
+    store = empty_store(tmp_path)
     made = taxonomy.add_category(store, "Tailgating", annotator="ann", parent="out-of-place", synonyms=["piggybacking"])
     assert made.id == "tailgating"
     changed = taxonomy.change_category(store, made.id, annotator="bob", name="Door following", reason="clearer")
@@ -66,7 +67,7 @@ def test_changes_are_rows_of_the_history(tmp_path: Path) -> None:
     ],
 )
 def test_what_would_confuse_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
-    store = open_store(tmp_path / "s.db")
+    store = empty_store(tmp_path)
     with pytest.raises(InputError, match=says):
         taxonomy.change_category(store, "violence", annotator="ann", **change)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="already means"):

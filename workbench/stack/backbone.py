@@ -7,7 +7,7 @@ at any size: the bundled one has 11 M parameters, Holmes-VAU-2B two billion.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -71,6 +71,20 @@ def resize_by_pillow(rgb: np.ndarray, size: int) -> np.ndarray:
     )
 
 
+@contextlib.contextmanager
+def _no_loading_bar() -> Iterator[None]:
+    """Without the library's own progress bar, which would write into ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 class InternVLBackbone:
     """InternVL (vision tower, projector, Qwen2 or Llama text model) with its tokenizer.
 
@@ -114,9 +128,10 @@ class InternVLBackbone:
                 f"There is no backbone in {source}. Restore the folder, or make it: python -m finetune bundle."
             )
         try:
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                str(source), dtype=dtype, output_loading_info=True, use_safetensors=True
-            )
+            with _no_loading_bar():
+                loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                    str(source), dtype=dtype, output_loading_info=True, use_safetensors=True
+                )
             model, report = loaded
             tokenizer = AutoTokenizer.from_pretrained(str(source))
         except (OSError, ValueError) as error:

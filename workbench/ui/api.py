@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -33,6 +34,11 @@ def _analysed(services: Services, path: str | None) -> Iterator[tuple[Review, An
         review.close()
 
 
+def told_without_folder(error: WorkbenchError, path: str | Path | None) -> str:
+    """The message of an error about `path`, naming the file only: where uploads lie is the server's own business."""
+    return str(error).replace(str(path), Path(path).name) if path else str(error)
+
+
 def add_endpoints(services: Services) -> None:
     """Add the endpoints to the Blocks being built."""
 
@@ -53,7 +59,7 @@ def add_endpoints(services: Services) -> None:
                 del document["clip"]["path"]
                 return document
         except WorkbenchError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(told_without_folder(error, clip), print_exception=False) from error
 
     def ask(clip: str, question: str) -> dict[str, Any]:
         """Ask about a video clip; the answer names the moments it rests on.
@@ -68,7 +74,7 @@ def add_endpoints(services: Services) -> None:
             with _analysed(services, clip) as (_, analysis):
                 turn = Conversation(services.stack(), analysis).say(question)
         except WorkbenchError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(told_without_folder(error, clip), print_exception=False) from error
         evidence = [{"start_s": e.start_s, "end_s": e.end_s, "instance_id": e.instance_id} for e in turn.evidence]
         return {"kind": turn.kind, "question": turn.question, "answer": turn.answer, "evidence": evidence}
 

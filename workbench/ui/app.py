@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from workbench.errors import WorkbenchError
 from workbench.ui import chat, library, panels, review, timeline, viewer
-from workbench.ui.api import add_endpoints
+from workbench.ui.api import add_endpoints, told_without_folder
 from workbench.ui.services import Services
 
 Update = dict[Any, Any]
@@ -24,12 +25,12 @@ element.addEventListener('click', (event) => {
 
 
 @contextmanager
-def as_toast() -> Iterator[None]:
-    """Errors meant for a person become toasts in their own words."""
+def as_toast(path: str | Path = "") -> Iterator[None]:
+    """Errors meant for a person become toasts in their own words, with the name of the file instead of its `path`."""
     try:
         yield
     except WorkbenchError as error:
-        raise gr.Error(str(error), title="That did not work", print_exception=False) from error
+        raise gr.Error(told_without_folder(error, path), print_exception=False) from error
 
 
 @dataclass
@@ -167,7 +168,7 @@ def _wire_session(blocks: gr.Blocks, page: Page, services: Services) -> None:
 
 def _wire_clips(page: Page, services: Services) -> None:
     def begin(session_id: str, path: str, name: str | None = None) -> Iterator[Update]:
-        with as_toast():
+        with as_toast(path):
             session = services.sessions.get(session_id)
             try:
                 for view in review.open_and_analyse(services, session, path, name):
