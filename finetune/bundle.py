@@ -11,9 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +92,9 @@ class BundleRecipe:
     scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4))
     chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=370, lr=1e-3, save_every=50))
     chat_batch: int = 12
-    segmenter: SegmenterRecipe = field(default_factory=lambda: SegmenterRecipe(threads=2))
+    segmenter: SegmenterRecipe = field(
+        default_factory=lambda: SegmenterRecipe(picture_steps=1430, video_steps=400, threads=2)
+    )
     calibration_clips: int = 40
     calibration_seed: int = 500_000
     held_out_clips: int = 60
@@ -111,29 +111,21 @@ class Bundle:
 
     def run(self, out: Path) -> None:
         """All stages, then the weights in `out`."""
-        with self._timed("world"):
-            self._follow("world", self.world.build(), len(self.world))
+        self._follow("world", self.world.build(), len(self.world))
         truths = [self.world.read(i).truth for i in range(len(self.world))]
         texts = world_texts(truths)
         tokenizer = self._tokenizer(texts)
         backbone = new_backbone(tokenizer, self.recipe.seed)
-        with self._timed("language"):
-            self._language(backbone, texts)
-        with self._timed("vision"):
-            self._vision(backbone, truths)
-        with self._timed("heatmap"):
-            heatmap = self._heatmap(backbone)
+        self._language(backbone, texts)
+        self._vision(backbone, truths)
+        heatmap = self._heatmap(backbone)
         told = WorldCache(self.world.folder, clips=self.recipe.told_clips, seed=self.recipe.seed)
         encoded = EncodedWorld(self.work / "encoded", told)
-        with self._timed("encode"):
-            self._follow("encode", encoded.build(backbone, heatmap), len(encoded))
-        with self._timed("scorer"):
-            scorer = self._scorer(backbone, encoded)
-        with self._timed("chat"):
-            regions = self._chat(backbone, encoded, scorer)
+        self._follow("encode", encoded.build(backbone, heatmap), len(encoded))
+        scorer = self._scorer(backbone, encoded)
+        regions = self._chat(backbone, encoded, scorer)
         self.save(out, backbone, scorer, heatmap, regions)
-        with self._timed("segmenter"):
-            self._segmenter(out)
+        self._segmenter(out)
         self.calibrate(out)
         self.measure(out)
 
@@ -226,28 +218,13 @@ class Bundle:
         """Evaluate on held-out clips and write the card."""
         folder = self._clips("held_out", self.recipe.held_out_clips, self.recipe.held_out_seed)
         metrics = evaluate(load_bundle(out), read_data(folder), out=self.work / "metrics.json")
-        write_card(out, self.recipe, metrics.to_document(), self._minutes())
+        write_card(out, self.recipe, metrics.to_document())
 
     def _clips(self, name: str, clips: int, seed: int) -> Path:
         folder = self.work / name
         if len(list((folder / "truth").glob("*.json"))) < clips:
             write_world(folder, clips=clips, seed=seed)
         return folder
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        """Add the wall-clock time of a stage to those of earlier, interrupted runs."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            minutes = self._minutes()
-            minutes[stage] = minutes.get(stage, 0.0) + (time.monotonic() - began) / 60
-            (self.work / "minutes.json").write_text(json.dumps(minutes, indent=2))
-
-    def _minutes(self) -> dict[str, float]:
-        path = self.work / "minutes.json"
-        return json.loads(path.read_text()) if path.exists() else {}
 
     def _follow(self, stage: str, steps: Iterator[int], total: int) -> None:
         for done in tqdm(steps, total=total, desc=stage):

@@ -31,11 +31,11 @@ MEANINGS = {
 }
 
 
-def write_card(folder: Path, recipe: BundleRecipe, metrics: Mapping[str, Any], minutes: Mapping[str, float]) -> None:
+def write_card(folder: Path, recipe: BundleRecipe, metrics: Mapping[str, Any]) -> None:
     """Write `CARD.md` and `metrics.json` into `folder`.
 
     Args:
-        metrics: the flat document of `finetune.evaluate`. minutes: wall-clock time of each stage.
+        metrics: the flat document of `finetune.evaluate`.
     """
     (folder / "metrics.json").write_text(json.dumps(dict(metrics), indent=2) + "\n")
     rows = [_row(name, meaning, metrics) for name, meaning in MEANINGS.items() if name in metrics]
@@ -45,7 +45,6 @@ def write_card(folder: Path, recipe: BundleRecipe, metrics: Mapping[str, Any], m
     masks = recipe.segmenter
     recipes.append(f"| segmenter, pictures | {masks.picture_steps} | {masks.lr:g} | {masks.seed} |")
     recipes.append(f"| segmenter, videos | {masks.video_steps} | {masks.video_lr:g} | {masks.seed} |")
-    spent = [f"| {stage} | {value:.0f} |" for stage, value in minutes.items()]
     text = "\n".join(
         [
             "# The bundled stack",
@@ -61,17 +60,13 @@ def write_card(folder: Path, recipe: BundleRecipe, metrics: Mapping[str, Any], m
             "```",
             "",
             f"- Data: {recipe.clips} procedural clips (6-12 s, 320×240), seeds {recipe.seed} to "
-            f"{recipe.seed + recipe.clips - 1}.",
+            f"{recipe.seed + recipe.clips - 1}; scorer and dialogue learn from the first {recipe.told_clips} of them.",
             f"- Hardware: {_cpu()}, {torch.get_num_threads()} threads, bfloat16 autocast where the processor has it.",
             "- The run is resumable; each stage logs its loss beside its state.",
             "",
             "| stage | steps | peak learning rate | seed |",
             "|---|---|---|---|",
             *recipes,
-            "",
-            "| stage | minutes |",
-            "|---|---|",
-            *spent,
             "",
             "## What it measures",
             "",

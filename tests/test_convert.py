@@ -149,7 +149,7 @@ def test_what_is_left_over_missing_or_reshaped_is_listed(source: Path, tmp_path:
         ({"ps_version": "v1"}, "ps_version is 'v1'"),
         ({"select_layer": -4}, "select_layer is -4"),
         ({"force_image_size": 56}, "made for 28 pixels"),
-        ({"vision_config": {"image_size": 28}}, "no 'patch_size'"),
+        ({"vision_config": {"image_size": 28}}, "no 'hidden_size'"),
         ({"llm_config": {"architectures": ["LlamaForCausalLM"]}}, "only InternLM2"),
     ],
 )

