@@ -1,6 +1,7 @@
 """Recipe of the fusion: a weight for each part and a bias, by logistic regression on clips the nets did not learn from.
 
-No weight may be negative; the regression's own probabilities are what makes 0.5 mean "as likely as not".
+No weight may be negative; the regression's own probabilities are what makes 0.5 mean "as likely as not". The threshold
+is another matter: where most moments are calm, an event is worth calling long before it is as likely as not.
 """
 
 from __future__ import annotations
@@ -38,4 +39,15 @@ def fit_fusion(parts: Sequence[Mapping[str, np.ndarray]], labels: Sequence[np.nd
 
     bounds = [(MIN_MOTION if name == "motion" else 0.0, None) for name in PARTS] + [(None, None)]
     best = minimize(loss, np.array([0.5] * len(PARTS) + [0.0]), method="L-BFGS-B", bounds=bounds)
-    return Fusion(**dict(zip(PARTS, best.x[:-1].tolist(), strict=True)), bias=float(best.x[-1]), threshold=0.5)
+    fused = 1 / (1 + np.exp(-(x @ best.x[:-1] + best.x[-1])))
+    weights = dict(zip(PARTS, best.x[:-1].tolist(), strict=True))
+    return Fusion(**weights, bias=float(best.x[-1]), threshold=best_threshold(fused, y, weight))
+
+
+def best_threshold(fused: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> float:
+    """The score from which calling a frame abnormal has the highest F1, to two digits; all `[T]`."""
+    candidates = np.arange(0.05, 0.96, 0.01)
+    called = fused[None] >= candidates[:, None]
+    hits = (called * (weight * labels)).sum(1)
+    f1 = 2 * hits / ((called * weight).sum(1) + (weight * labels).sum())
+    return round(float(candidates[f1.argmax()]), 2)

@@ -152,7 +152,9 @@ def test_analyze_writes_every_file_of_the_contract(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["robbery.mp4", "car_accident.mp4"])
 def test_real_footage_runs_through(shared_dir: Path, tmp_path: Path, name: str) -> None:
-    result = run("analyze", shared_dir / "clips" / name, "--out", tmp_path, "--ask", "judgement", "--instances")
+    result = run(
+        "analyze", shared_dir / "data" / "clips" / name, "--out", tmp_path, "--ask", "judgement", "--instances"
+    )
     assert result.returncode == 0, result.stderr
     analysis = load_analysis(tmp_path / "analysis.json")
     assert float(analysis.dense.score.max() - analysis.dense.score.min()) > 0.1

@@ -108,6 +108,7 @@ def test_fusion_learns_which_part_to_trust() -> None:
     fusion = fit_fusion(parts, labels)
     assert fusion.scorer > 3 * fusion.motion
     assert fusion.motion >= MIN_MOTION
+    assert 0.2 < fusion.threshold < 0.8
     fused = np.concatenate([fusion(clip) for clip in parts])
     truth = np.concatenate(labels)
     assert abs(float(fused.mean()) - float(truth.mean())) < 0.03, "calibrated: as much score as there is anomaly"
