@@ -6,28 +6,22 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests import bad_clips, drawn
-from tests.browser_support import ANSWER_LIMIT_MS, PRESS_WHEN_SEEN_JS, Analyst, RunningApp, running_app
+from tests.browser_support import ANSWER_LIMIT_MS, PRESS_WHEN_SEEN_JS, REPOSITORY, Analyst, RunningApp, running_app
 from workbench.video import Clip
 
 pytestmark = pytest.mark.browser
-SCENES = (("fighting", 900001), ("robbery", 900004), ("normal", 900002))
 SIZES = {"laptop": (1366, 768), "desktop": (1920, 1080)}
 
 
 @pytest.fixture(scope="session")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Street scenes with their truth beside them."""
-    from finetune.scenes import sample_scene
-    from finetune.scenes.write import write_scene
-
-    folder = tmp_path_factory.mktemp("samples")
-    for category, seed in SCENES:
-        write_scene(sample_scene(seed, category=category, seconds=(6, 8)), folder)
-    return folder
+def samples() -> Path:
+    """The shipped street scenes. `fire` is the one that the tests of evidence use: it burns half the clip long."""
+    return REPOSITORY / "assets" / "samples"
 
 
 @pytest.fixture(scope="session")
@@ -76,10 +70,18 @@ def sample_clip(samples: Path, name: str) -> Clip:
     return Clip.open(next((samples / "clips").glob(f"{name}*.mp4")))
 
 
+def assert_shows(picture: np.ndarray, clip: Clip, index: int) -> None:
+    """`picture` is that frame up to what JPEG does to it, and nearer to it than to its neighbours."""
+    around = range(max(0, index - 1), min(clip.n_frames, index + 2))
+    far = {i: float(np.abs(picture - clip.frame(i).astype(int)).mean()) for i in around}
+    assert far[index] < 2
+    assert min(far, key=lambda i: far[i]) == index
+
+
 def test_a_sample_is_analysed_and_its_curve_appears(analyst: Analyst) -> None:
     analyst.snap("empty")
     analyst.record()
-    analyst.pick_sample("fighting")
+    analyst.pick_sample("fire")
     assert analyst.recorded("stages")
     expect(analyst.timeline.locator("path.aw-curve")).to_have_count(1)
     assert len(analyst.timeline.get_by_role("button", name=re.compile("Sampled frame")).all()) > 0
@@ -88,24 +90,23 @@ def test_a_sample_is_analysed_and_its_curve_appears(analyst: Analyst) -> None:
 
 
 def test_the_peak_shows_exactly_that_frame(analyst: Analyst, samples: Path) -> None:
-    analyst.pick_sample("fighting")
+    analyst.pick_sample("fire")
     analyst.page.keyboard.press("Home")
     peak = analyst.timeline.get_by_role("button", name="Peak of event 1")
     peak.click()
     expect(analyst.viewer).not_to_have_attribute("data-frame", "0")
     index = analyst.frame()
     analyst.expect_frame(index)
-    with sample_clip(samples, "fighting") as clip:
-        assert (analyst.picture() == clip.frame(index)).all()
-        assert not (analyst.picture() == clip.frame(index - 1)).all()
+    with sample_clip(samples, "fire") as clip:
+        assert_shows(analyst.picture(), clip, index)
 
 
 def test_a_click_on_the_timeline_goes_to_that_time(analyst: Analyst, samples: Path) -> None:
-    analyst.pick_sample("fighting")
+    analyst.pick_sample("fire")
     curve = analyst.timeline.get_by_role("img", name="Anomaly score over time")
     box = curve.bounding_box()
     assert box is not None
-    with sample_clip(samples, "fighting") as clip:
+    with sample_clip(samples, "fire") as clip:
         left, right = 34, 12  # margins of the drawing, as in timeline.js
         x = left + 0.3 * (box["width"] - left - right)
         curve.click(position={"x": x, "y": box["height"] * 0.75})
@@ -113,7 +114,7 @@ def test_a_click_on_the_timeline_goes_to_that_time(analyst: Analyst, samples: Pa
 
 
 def test_arrow_keys_step_exactly_one_frame(analyst: Analyst, samples: Path) -> None:
-    analyst.pick_sample("fighting")
+    analyst.pick_sample("fire")
     analyst.viewer.focus()
     analyst.page.keyboard.press("Home")
     analyst.expect_frame(0)
@@ -122,8 +123,8 @@ def test_arrow_keys_step_exactly_one_frame(analyst: Analyst, samples: Path) -> N
         analyst.expect_frame(expected)
     analyst.page.keyboard.press("ArrowLeft")
     analyst.expect_frame(2)
-    with sample_clip(samples, "fighting") as clip:
-        assert (analyst.picture() == clip.frame(2)).all()
+    with sample_clip(samples, "fire") as clip:
+        assert_shows(analyst.picture(), clip, 2)
         analyst.page.keyboard.press("End")
         analyst.expect_frame(clip.n_frames - 1)
         analyst.page.keyboard.press("ArrowRight")
@@ -131,7 +132,7 @@ def test_arrow_keys_step_exactly_one_frame(analyst: Analyst, samples: Path) -> N
 
 
 def test_typing_a_question_does_not_move_the_picture(analyst: Analyst) -> None:
-    analyst.pick_sample("fighting")
+    analyst.pick_sample("fire")
     before = analyst.frame()
     box = analyst.page.get_by_role("textbox", name="Question")
     box.fill("him")
@@ -141,7 +142,7 @@ def test_typing_a_question_does_not_move_the_picture(analyst: Analyst) -> None:
 
 
 def test_an_answer_streams_and_names_its_evidence(analyst: Analyst) -> None:
-    analyst.pick_sample("fighting")
+    analyst.pick_sample("fire")
     answer = analyst.ask("Judgement")
     expect(answer).to_have_text(re.compile(r"\w{2,}"), timeout=ANSWER_LIMIT_MS)
     analyst.expect_ready()
@@ -170,7 +171,7 @@ def test_stop_ends_the_answer(analyst: Analyst) -> None:
 
 
 def test_instances_get_cards_masks_and_boxes(analyst: Analyst) -> None:
-    analyst.pick_sample("fighting")
+    analyst.pick_sample("fire")
     analyst.page.get_by_role("tab", name="Instances").click()
     analyst.page.get_by_role("button", name="Find instances").click()
     card = analyst.page.get_by_role("article", name=re.compile("Instance 1")).first
@@ -187,12 +188,12 @@ def test_instances_get_cards_masks_and_boxes(analyst: Analyst) -> None:
 
 def test_two_visitors_do_not_mix(new_analyst: Callable[..., Analyst]) -> None:
     first, second = new_analyst(), new_analyst("desktop", "light")
-    first.page.get_by_role("button", name="Sample: fighting").click()
+    first.page.get_by_role("button", name="Sample: fire").click()
     second.page.get_by_role("button", name="Sample: robbery").click()
     first.wait_until_analysed()
     second.wait_until_analysed()
     second.snap("desktop-light")
-    expect(first.page.get_by_role("main")).to_contain_text("fighting_")
+    expect(first.page.get_by_role("main")).to_contain_text("fire_")
     expect(second.page.get_by_role("main")).to_contain_text("robbery_")
     first.ask("Judgement")
     first.expect_ready()
@@ -271,10 +272,10 @@ def test_programs_can_analyse_and_ask(app: RunningApp, samples: Path) -> None:
 
     client = Client(app.url, verbose=False)
     assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/analyze", "/ask"}
-    clip = handle_file(str(next((samples / "clips").glob("fighting*.mp4"))))
+    clip = handle_file(str(next((samples / "clips").glob("fire*.mp4"))))
     document = client.predict(clip, api_name="/analyze")
     assert len(document["frame_score"]) == document["clip"]["n_frames"]
-    assert document["clip"]["name"].startswith("fighting_")
+    assert document["clip"]["name"].startswith("fire_")
     assert "path" not in document["clip"]
     answer = client.predict(clip, "judgement", api_name="/ask")
     assert answer["kind"] == "judgement"
