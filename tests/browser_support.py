@@ -159,8 +159,10 @@ class Analyst:
         return cv2.cvtColor(cv2.imdecode(raw, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
     def ask(self, button: str) -> Locator:
-        """Press one of the three standard questions; returns the newest answer."""
+        """Press one of the three standard questions; returns the newest answer once it has begun."""
+        before = self.answers().count()
         self.page.get_by_role("button", name=button, exact=True).click()
+        expect(self.answers()).to_have_count(before + 1, timeout=ANSWER_LIMIT_MS)
         return self.answers().last
 
     def answers(self) -> Locator:

@@ -154,7 +154,6 @@ def test_an_answer_streams_and_names_its_evidence(analyst: Analyst) -> None:
     chip.click()
     expect(analyst.viewer).not_to_have_attribute("data-frame", str(last))
     analyst.ask("Description")
-    expect(analyst.answers()).to_have_count(2, timeout=ANSWER_LIMIT_MS)
     analyst.expect_ready()
     analyst.snap("chat")
 
@@ -166,7 +165,6 @@ def test_stop_ends_the_answer(analyst: Analyst) -> None:
     analyst.expect_ready()
     expect(answer).to_contain_text("stopped")
     analyst.ask("Judgement")
-    expect(analyst.answers()).to_have_count(2, timeout=ANSWER_LIMIT_MS)
     analyst.expect_ready()
 
 
@@ -183,6 +181,11 @@ def test_instances_get_cards_masks_and_boxes(analyst: Analyst) -> None:
     analyst.page.keyboard.press("m")
     expect(analyst.viewer.locator("img.aw-masks")).to_be_hidden()
     analyst.page.keyboard.press("m")
+    for question in ("Judgement", "Description"):
+        analyst.ask(question)
+        analyst.expect_ready()
+    analyst.timeline.get_by_role("button", name="Peak of event 1").click()
+    expect(analyst.viewer.locator(".aw-boxes text").first).to_be_visible()
     analyst.snap("page")
 
 
