@@ -50,4 +50,4 @@ def best_threshold(fused: np.ndarray, labels: np.ndarray, weight: np.ndarray) ->
     called = fused[None] >= candidates[:, None]
     hits = (called * (weight * labels)).sum(1)
     f1 = 2 * hits / ((called * weight).sum(1) + (weight * labels).sum())
-    return round(float(candidates[f1.argmax()]), 2)
+    return round(float(np.median(candidates[f1 >= f1.max() - 1e-9])), 2)

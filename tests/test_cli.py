@@ -165,7 +165,14 @@ def test_real_footage_runs_through(shared_dir: Path, tmp_path: Path, name: str) 
 def test_interrupting_ends_quietly_and_leaves_nothing_half_done(tmp_path: Path) -> None:
     clip = bad_clips.video(tmp_path / "long.mp4", n_frames=4000)
     command = [sys.executable, "-m", "workbench", "analyze", str(clip), "--out", str(tmp_path / "out"), "--overlay"]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "out").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)

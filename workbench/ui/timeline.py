@@ -24,8 +24,8 @@ TEMPLATE = """
   <div class="aw-tl-head">
     <span class="aw-key aw-key-score">anomaly score</span>
     <span class="aw-parts"></span>
-    <span class="aw-key aw-key-sample">frames the model read</span>
-    <span class="aw-key aw-key-uniform">uniform, for comparison</span>
+    <span class="aw-key aw-key-sample">frames read</span>
+    <span class="aw-key aw-key-uniform" title="where an even sampling would have looked">uniform</span>
     <span class="aw-key aw-key-truth" data-legend="truth" hidden>ground truth</span>
     <span class="aw-tl-read"></span>
   </div>
