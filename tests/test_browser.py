@@ -159,12 +159,14 @@ def test_an_answer_streams_and_names_its_evidence(analyst: Analyst) -> None:
     analyst.snap("chat")
 
 
-@pytest.mark.xfail(strict=False, reason="the bundled stack may finish an answer before the click on Stop arrives")
 def test_stop_ends_the_answer(analyst: Analyst) -> None:
     analyst.pick_sample("robbery")
-    analyst.page.evaluate(PRESS_WHEN_SEEN_JS, "Stop")
-    answer = analyst.ask("Analysis")
-    analyst.expect_ready()
+    for _ in range(8):  # the small stack can finish an answer before the click arrives; it does not win every time
+        analyst.page.evaluate(PRESS_WHEN_SEEN_JS, "Stop")
+        answer = analyst.ask("Analysis")
+        analyst.expect_ready()
+        if "stopped" in answer.inner_text():
+            break
     expect(answer).to_contain_text("stopped")
     analyst.ask("Judgement")
     analyst.expect_ready()
