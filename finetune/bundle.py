@@ -23,19 +23,20 @@ from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFa
 
 from finetune.backbone import new_backbone, world_texts
 from finetune.card import write_card
-from finetune.chat import ChatBatches, train_chat, train_language
+from finetune.chat import ChatBatches, ChatJob, train_chat, train_language
 from finetune.data import read_data
 from finetune.encoded import EncodedWorld
 from finetune.evaluate import evaluate
 from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
-from finetune.loop import LoopConfig, fit
-from finetune.pretrain import LabelSpace, PretrainHeads, pretrain_loss
+from finetune.loop import LoopConfig
 from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
 from finetune.segmenter import HELD_OUT_SEED, SegmenterRecipe
 from finetune.segmenter import train as train_segmenter
+from finetune.sight import Sight, encode
 from finetune.tokenizer import train_tokenizer
+from finetune.vision import VisionJob, VisionPhase, label_space, train_vision
 from finetune.world import WorldCache
 from workbench.analysis import score_parts
 from workbench.features import dense_pass
@@ -64,33 +65,27 @@ MAX_SHARD = "9MB"
 
 
 @dataclass(frozen=True, slots=True)
-class VisionPhase:
-    """One stretch of the tower's pre-training; `kept` patches of each frame are seen, all if None."""
-
-    name: str
-    loop: LoopConfig
-    batch: int
-    kept: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class BundleRecipe:
     """Every number of the recipe; the card repeats them."""
 
     clips: int = 1200
-    told_clips: int = 300
-    """Of these so many are encoded, for the scorer and the dialogue."""
+    """Clips seen as a whole: the scorer, the dialogue and the heatmap decoder learn from them."""
+    seen_clips: int = 9000
+    seen_frames: int = 16
+    """The vision tower learns from glimpses of many more."""
     seed: int = 0
+    seen_seed: int = 10_000
+    processes: int = 2
     vision: tuple[VisionPhase, ...] = (
-        VisionPhase("vision_first", LoopConfig(steps=800, lr=1.2e-3, warmup=0.05), batch=32, kept=None),
-        VisionPhase("vision_people", LoopConfig(steps=1100, lr=1e-3, seed=1, save_every=100), batch=40, kept=80),
-        VisionPhase("vision_calm", LoopConfig(steps=650, lr=6e-4, seed=3, save_every=100), batch=40, kept=80),
-        VisionPhase("vision_whole", LoopConfig(steps=40, lr=1e-4, seed=2), batch=32, kept=None),
+        VisionPhase(
+            "vision_people", LoopConfig(steps=7000, lr=8e-4, seed=1, save_every=100, parts=2), batch=40, kept=64
+        ),
+        VisionPhase("vision_whole", LoopConfig(steps=300, lr=2e-4, seed=2, save_every=100, parts=2), 32, kept=None),
     )
     language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200, lr=1e-3))
-    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=150, lr=2e-3))
-    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4))
-    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=370, lr=1e-3, save_every=50))
+    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, lr=2e-3))
+    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
+    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=700, lr=1e-3, save_every=50, parts=2))
     chat_batch: int = 12
     segmenter: SegmenterRecipe = field(
         default_factory=lambda: SegmenterRecipe(picture_steps=1430, video_steps=400, threads=2)
@@ -108,22 +103,25 @@ class Bundle:
         self.work, self.recipe = work, recipe
         work.mkdir(parents=True, exist_ok=True)
         self.world = WorldCache(work / "world", clips=recipe.clips, seed=recipe.seed)
+        self.seen = WorldCache(work / "seen", clips=recipe.seen_clips, seed=recipe.seen_seed, frames=recipe.seen_frames)
 
     def run(self, out: Path) -> None:
         """All stages, then the weights in `out`."""
         self._follow("world", self.world.build(), len(self.world))
+        self._follow("seen", self.seen.build(), len(self.seen))
         truths = [self.world.read(i).truth for i in range(len(self.world))]
         texts = world_texts(truths)
         tokenizer = self._tokenizer(texts)
         backbone = new_backbone(tokenizer, self.recipe.seed)
         self._language(backbone, texts)
-        self._vision(backbone, truths)
+        self._vision(backbone)
         heatmap = self._heatmap(backbone)
-        told = WorldCache(self.world.folder, clips=self.recipe.told_clips, seed=self.recipe.seed)
-        encoded = EncodedWorld(self.work / "encoded", told)
-        self._follow("encode", encoded.build(backbone, heatmap), len(encoded))
+        sight = Sight(self.work / "sight")
+        sight.save(backbone, heatmap)
+        encoded = EncodedWorld(self.work / "encoded", self.world)
+        encode(encoded, sight, self.recipe.processes)
         scorer = self._scorer(backbone, encoded)
-        regions = self._chat(backbone, encoded, scorer)
+        regions = self._chat(backbone, sight, encoded, scorer)
         self.save(out, backbone, scorer, heatmap, regions)
         self._segmenter(out)
         self.calibrate(out)
@@ -138,24 +136,10 @@ class Bundle:
     def _language(self, backbone: InternVLBackbone, texts: list[str]) -> None:
         train_language(backbone, texts, self.recipe.language, self.work)
 
-    def _vision(self, backbone: InternVLBackbone, truths: list[dict]) -> None:
-        space = self._label_space(truths)
-        heads = PretrainHeads(backbone.feature_dim, space)
-        tower = backbone.model.model.vision_tower
-        tower.requires_grad_(True).train()
-        for phase in self.recipe.vision:
-            loss = pretrain_loss(
-                backbone, heads, self.world, space, batch=phase.batch, kept=phase.kept, seed=phase.loop.seed
-            )
-            fit({"vision": tower, "heads": heads}, loss, phase.loop, self.work, name=phase.name)
-        tower.requires_grad_(False).eval()
-
-    def _label_space(self, truths: list[dict]) -> LabelSpace:
-        """The label space of the first session: the heads of an interrupted run must meet the same one again."""
-        path = self.work / "labels.json"
-        if not path.exists():
-            path.write_text(json.dumps(LabelSpace.scan(truths).values, indent=1))
-        return LabelSpace({name: tuple(values) for name, values in json.loads(path.read_text()).items()})
+    def _vision(self, backbone: InternVLBackbone) -> None:
+        labels = label_space(self.work, self.world)
+        recipe = self.recipe
+        train_vision(backbone, VisionJob(self.work, self.seen, labels, recipe.vision, recipe.seed, recipe.processes))
 
     def _heatmap(self, backbone: InternVLBackbone) -> HeatmapDecoder:
         config = HeatmapConfig(backbone.feature_dim, backbone.text_dim, tap_count=len(backbone.tap_blocks), hidden=256)
@@ -165,13 +149,16 @@ class Bundle:
         config = UrdmuConfig(input_dim=backbone.feature_dim, hidden=256, heads=4, head_dim=64, ffn=256)
         return train_scorer(encoded, range(len(encoded)), config, self.recipe.scorer, self.work)
 
-    def _chat(self, backbone: InternVLBackbone, encoded: EncodedWorld, scorer: AnomalyScorer) -> RegionEncoder:
+    def _chat(
+        self, backbone: InternVLBackbone, sight: Sight, encoded: EncodedWorld, scorer: AnomalyScorer
+    ) -> RegionEncoder:
         with torch.inference_mode():
             features = [torch.from_numpy(encoded.cls(i).astype(np.float32))[None] for i in range(len(encoded))]
             scores = [scorer(row).scores[0].numpy() for row in features]
         batches = ChatBatches(encoded, scores, range(len(encoded)), BUNDLED.layout, BUNDLED.n_frames)
         config = RegionConfig(backbone.text_dim, base_prompts=2)
-        return train_chat(backbone, batches, config, self.recipe.chat, self.work, batch=self.recipe.chat_batch)
+        job = ChatJob(sight.backbone, batches, config, self.recipe.chat, self.work, self.recipe.chat_batch)
+        return train_chat(backbone, job, processes=self.recipe.processes)
 
     def save(
         self,

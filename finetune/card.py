@@ -60,7 +60,8 @@ def write_card(folder: Path, recipe: BundleRecipe, metrics: Mapping[str, Any]) -
             "```",
             "",
             f"- Data: {recipe.clips} procedural clips (6-12 s, 320×240), seeds {recipe.seed} to "
-            f"{recipe.seed + recipe.clips - 1}; scorer and dialogue learn from the first {recipe.told_clips} of them.",
+            f"{recipe.seed + recipe.clips - 1}; for the vision tower, {recipe.seen_frames} frames each of "
+            f"{recipe.seen_clips} more scenes, seeds {recipe.seen_seed} to {recipe.seen_seed + recipe.seen_clips - 1}.",
             f"- Hardware: {_cpu()}, {torch.get_num_threads()} threads, bfloat16 autocast where the processor has it.",
             "- The run is resumable; each stage logs its loss beside its state.",
             "",

@@ -19,12 +19,15 @@ from torch import Tensor, nn
 from finetune.dialogues import Dialogue, draw_dialogue
 from finetune.encoded import EncodedClip, EncodedWorld
 from finetune.loop import Ahead, LoopConfig, fit, step_generator
+from finetune.parallel import spread
 from workbench.prompts import PromptLayout, Segment
 from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.regions import RegionConfig, RegionEncoder
 from workbench.stack.sampler import SamplerName, sample_frames
 
 IGNORE = -100
+GROUP = 4
+"""Sequences that are padded to one length; a batch is sorted by length first."""
 
 
 @dataclass(slots=True)
@@ -96,16 +99,21 @@ class ChatModel(nn.Module):
 
     def loss(self, samples: Sequence[Sample]) -> tuple[Tensor, float]:
         """Mean cross-entropy of the answers' tokens, and the share of them that is predicted right."""
-        rows = [self._sequence(sample) for sample in samples]
+        rows = sorted((self._sequence(sample) for sample in samples), key=lambda row: len(row[1]))
+        parts = [self._logits(rows[i : i + GROUP]) for i in range(0, len(rows), GROUP)]
+        logits, target = (torch.cat(column) for column in zip(*parts, strict=True))
+        right = (logits.argmax(-1) == target).float().mean().item()
+        return F.cross_entropy(logits, target), right
+
+    def _logits(self, rows: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Logits `[K, V]` at the tokens the model has to say, and those tokens `[K]`."""
         length = max(len(ids) for _, ids in rows)
         embeds = torch.stack([F.pad(e, (0, 0, 0, length - len(e))) for e, _ in rows])
         labels = torch.stack([F.pad(ids, (0, length - len(ids)), value=IGNORE) for _, ids in rows])
         hidden = self.language(inputs_embeds=embeds).last_hidden_state[:, :-1]
         target = labels[:, 1:]
         known = target != IGNORE
-        logits = self.head(hidden[known]).float()
-        right = (logits.argmax(-1) == target[known]).float().mean().item()
-        return F.cross_entropy(logits, target[known]), right
+        return self.head(hidden[known]).float(), target[known]
 
     def _sequence(self, sample: Sample) -> tuple[Tensor, Tensor]:
         """One sample → embeddings `[L, D]` and labels `[L]`, `IGNORE` wherever the model need not speak."""
@@ -150,32 +158,52 @@ def train_language(
     model.eval()
 
 
-def train_chat(
-    backbone: InternVLBackbone,
-    batches: ChatBatches,
-    config: RegionConfig,
-    loop: LoopConfig,
-    out_dir: Path,
-    *,
-    batch: int = 12,
-) -> RegionEncoder:
-    """Train region encoder, projector and language model on drawn dialogues."""
-    torch.manual_seed(loop.seed)
-    model = ChatModel(backbone, RegionEncoder(config), batches.layout)
+@dataclass(frozen=True, slots=True)
+class ChatJob:
+    """All that a training process has to know: the backbone's folder, what to draw, how long, where states lie."""
 
-    def draw(step: int) -> list[Sample]:
-        rng = step_generator(loop.seed, step)
-        return [batches.draw(rng) for _ in range(batch)]
+    backbone: Path
+    batches: ChatBatches
+    config: RegionConfig
+    loop: LoopConfig
+    work: Path
+    batch: int = 12
+
+
+def train_chat(backbone: InternVLBackbone, job: ChatJob, *, processes: int = 1) -> RegionEncoder:
+    """Train region encoder, projector and language model on drawn dialogues; the latter two are those of `backbone`."""
+    model = _new_model(backbone, job)
+    state = job.work / "chat.state"
+    done = torch.load(state, map_location="cpu", weights_only=True)["step"] if state.exists() else 0
+    if processes > 1 and done < job.loop.steps:
+        spread(_train_member, processes, job)
+    _train(model, job)  # after other processes: nothing is left but to load what they made
+    backbone.model.eval()
+    return model.regions.eval()
+
+
+def _new_model(backbone: InternVLBackbone, job: ChatJob) -> ChatModel:
+    torch.manual_seed(job.loop.seed)
+    return ChatModel(backbone, RegionEncoder(job.config), job.batches.layout)
+
+
+def _train_member(job: ChatJob) -> None:
+    backbone = InternVLBackbone.load(job.backbone, device=torch.device("cpu"), dtype=torch.float32)
+    _train(_new_model(backbone, job), job)
+
+
+def _train(model: ChatModel, job: ChatJob) -> None:
+    def draw(number: int) -> list[Sample]:
+        rng = step_generator(job.loop.seed, number)
+        return [job.batches.draw(rng) for _ in range(job.batch)]
 
     drawn = Ahead(draw)
 
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        with backbone.precision():
-            value, right = model.loss(drawn(step))
+    def loss(number: int) -> tuple[Tensor, dict[str, float]]:
+        with model.backbone.precision():
+            value, right = model.loss(drawn(number))
         return value, {"token_accuracy": right}
 
-    backbone.model.train()
+    model.backbone.model.train()
     parts = {"projector": model.projector, "language": model.language, "head": model.head, "regions": model.regions}
-    fit(parts, loss, loop, out_dir, name="chat")
-    backbone.model.eval()
-    return model.regions.eval()
+    fit(parts, loss, job.loop, job.work, name="chat")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from finetune.parallel import join
 from finetune.world import CachedClip, WorldCache, decode_jpeg
 from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.heatmap import HeatmapDecoder
@@ -42,10 +43,16 @@ class EncodedWorld:
     def __len__(self) -> int:
         return len(self.world)
 
+    @property
+    def missing(self) -> int:
+        """How many clips are still to be encoded."""
+        return sum(not self._rest(i).exists() for i in range(len(self)))
+
     def build(self, backbone: InternVLBackbone, heatmap: HeatmapDecoder) -> Iterator[int]:
-        """Encode what is missing; yields how many clips are there after each one."""
+        """Encode what is missing, of several processes each its share; yields the number of each clip looked at."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for i in range(len(self)):
+        rank, size = join()
+        for i in range(rank, len(self), size):
             if not self._rest(i).exists():
                 self._encode(i, backbone, heatmap)
             yield i + 1

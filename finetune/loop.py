@@ -1,7 +1,8 @@
 """One training loop for every recipe: seeded, logged, killed at any moment and resumed where it was.
 
-A recipe gives the loop its trainable modules and a function `loss(step) -> (loss, metrics)`. Batches must be a
-function of the step number (`step_generator`), which is what makes a resumed run equal to one never stopped.
+A recipe gives the loop its trainable modules and a function `loss(number) -> (loss, metrics)`. A step is the mean of
+`parts` batches, numbered on through the run; processes of one run share them. What a batch holds must depend on its
+number alone (`step_generator`): that makes a resumed run equal to one never stopped, and many processes to one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune.errors import TrainingError
+from finetune.parallel import join, mean_over_processes, sum_gradients
 
 Batch = TypeVar("Batch")
 logger = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class LoopConfig:
 
     Attributes:
         steps: optimiser steps in all.
+        parts: batches in a step; processes share them, one process takes them in turn.
         lr: peak learning rate; rises linearly over `warmup` of the steps, then falls as a cosine to `final_lr` of it.
         weight_decay: of AdamW, on matrices only (vectors such as biases and norms are not decayed).
         max_norm: gradients are clipped to this norm.
@@ -49,6 +52,7 @@ class LoopConfig:
     save_every: int = 200
     log_every: int = 10
     seed: int = 0
+    parts: int = 1
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -58,23 +62,25 @@ class LoopConfig:
 
 
 def step_generator(seed: int, step: int) -> np.random.Generator:
-    """The random numbers of one step; the same for a resumed run as for one that was never stopped."""
+    """The random numbers of one batch; the same for a resumed run as for one that was never stopped."""
     return np.random.default_rng((seed, step))
 
 
 class Ahead(Generic[Batch]):
-    """Draws the batch of the next step in a thread while this one is computed; batches depend on the step alone."""
+    """Draws the next batch in a thread while this one is computed; batches depend on their number alone."""
 
     def __init__(self, draw: Callable[[int], Batch]) -> None:
         self._draw = draw
+        self._stride = join()[1]
         self._thread = ThreadPoolExecutor(1, "draw")
         self._next: tuple[int, Future[Batch]] | None = None
 
     def __call__(self, step: int) -> Batch:
-        """The batch of `step`."""
+        """The batch of that number."""
         ready = self._next is not None and self._next[0] == step
         batch = self._next[1].result() if self._next and ready else self._draw(step)
-        self._next = (step + 1, self._thread.submit(self._draw, step + 1))
+        following = step + self._stride
+        self._next = (following, self._thread.submit(self._draw, following))
         return batch
 
 
@@ -95,15 +101,21 @@ def fit(
     *,
     name: str,
     optimiser: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
+    after: Callable[[int, float], bool] | None = None,
 ) -> float:
     """Train `modules` in place; returns the mean loss of the last tenth of the steps.
 
+    `after(step, loss)` is called in every process once a step is done; True ends the run there (early stopping).
+
     Writes `out_dir/NAME.jsonl` (a line every `log_every` steps) and `out_dir/NAME.state` (weights, optimiser, step;
-    replaced atomically), from which an interrupted run continues.
+    replaced atomically), from which an interrupted run continues. Of several processes the first one writes.
 
     Raises:
-        TrainingError: the loss is no longer finite.
+        TrainingError: the loss is no longer finite, or the processes cannot share the parts evenly.
     """
+    rank, size = join()
+    if config.parts % size:
+        raise TrainingError(f"{size} processes cannot share {config.parts} batches a step; use a multiple of {size}.")
     out_dir.mkdir(parents=True, exist_ok=True)
     state_path, log_path = out_dir / f"{name}.state", out_dir / f"{name}.jsonl"
     trained = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
@@ -111,7 +123,9 @@ def fit(
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = optimiser(groups, lr=config.lr)
+    # Adam's second moments fall below the smallest normal number, and processors are slow with what lies there.
+    torch.set_flush_denormal(True)
+    optimizer = optimiser(groups, lr=config.lr, fused=True)
     start = _resume(state_path, modules, optimizer)
     tail: list[float] = []
     began = time.monotonic()
@@ -119,26 +133,33 @@ def fit(
         torch.manual_seed(config.seed * 1_000_003 + step)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
-        value, metrics = loss(step)
-        if not math.isfinite(value.item()):
-            raise TrainingError(
-                f"The loss of {name} is {value.item()} at step {step}; lower the learning rate ({config.lr})."
-            )
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        mean = 0.0
+        for number in range(step * config.parts + rank, (step + 1) * config.parts, size):
+            value, metrics = loss(number)
+            (value / config.parts).backward()
+            mean += value.item() * size / config.parts
+        if size > 1:
+            sum_gradients(trained)
+            mean = mean_over_processes(mean)
+        if not math.isfinite(mean):
+            raise TrainingError(f"The loss of {name} is {mean} at step {step}; lower the learning rate ({config.lr}).")
         torch.nn.utils.clip_grad_norm_(trained, config.max_norm)
         optimizer.step()
-        if step >= config.steps * 0.9:
-            tail.append(value.item())
-        if step % config.log_every == 0 or step == config.steps - 1:
+        ends = after is not None and after(step, mean)
+        if step >= config.steps * 0.9 or ends:
+            tail.append(mean)
+        if rank == 0 and (step % config.log_every == 0 or step == config.steps - 1 or ends):
             rate = (step + 1 - start) / (time.monotonic() - began)
-            row = {"step": step, "steps": config.steps, "loss": round(value.item(), 5), "steps_per_s": round(rate, 3)}
+            row = {"step": step, "steps": config.steps, "loss": round(mean, 5), "steps_per_s": round(rate, 3)}
             row |= {key: round(number, 5) for key, number in metrics.items()}
             with log_path.open("a") as log:
                 log.write(json.dumps(row) + "\n")
             logger.info("%s %s", name, row)
-        if (step + 1) % config.save_every == 0 or step == config.steps - 1:
+        if rank == 0 and ((step + 1) % config.save_every == 0 or step == config.steps - 1 or ends):
             _save(state_path, modules, optimizer, step + 1)
+        if ends:
+            break
     return float(np.mean(tail)) if tail else math.nan
 
 

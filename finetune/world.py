@@ -6,6 +6,7 @@ compression into the training pictures) and read back by index. Nothing here is 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import multiprocessing
@@ -112,12 +113,28 @@ def _instance_views(scene: Scene, size: int, quality: int) -> dict[int, list[byt
     return views
 
 
-def build_clip(path: Path, seed: int, size: int = 224) -> None:
-    """Render scene `seed` and write it to `path` (replaced atomically)."""
+def _some_frames(scene: Scene, rng: np.random.Generator, count: int) -> np.ndarray:
+    """`count` frames of a scene in order, half of them (where there are any) from inside an event."""
+    label = np.asarray(scene.truth.frame_label).astype(bool)
+    inside = np.flatnonzero(label)
+    hot = rng.choice(inside, min(count // 2, len(inside)), replace=False)
+    others = np.setdiff1d(np.arange(scene.n_frames), hot)
+    return np.sort(np.concatenate([hot, rng.choice(others, min(count - len(hot), len(others)), replace=False)]))
+
+
+def build_clip(path: Path, seed: int, frames: int | None = None, size: int = 224) -> None:
+    """Render scene `seed` and write it to `path` (replaced atomically).
+
+    Args:
+        frames: so many of its frames, without views of instances; if None, all that the analysis would score.
+    """
     scene = sample_scene(seed)
     rng = np.random.default_rng((seed, 1))
     quality = int(rng.integers(45, 96))
-    indices = np.arange(0, scene.n_frames, dense_stride(scene.n_frames))
+    if frames is None:
+        indices = np.arange(0, scene.n_frames, dense_stride(scene.n_frames))
+    else:
+        indices = _some_frames(scene, rng, frames)
     owners, heats, jpegs = [], [], []
     for i in indices:
         picture = scene.render(int(i))
@@ -125,7 +142,7 @@ def build_clip(path: Path, seed: int, size: int = 224) -> None:
         owners.append(owner)
         heats.append(heat)
         jpegs.append(_encode_jpeg(picture.rgb, size, quality))
-    views = _instance_views(scene, size, quality)
+    views = _instance_views(scene, size, quality) if frames is None else {}
     blobs = jpegs + [view for views_of in views.values() for view in views_of]
     arrays: dict[str, Any] = {
         "truth": np.frombuffer(truth_to_json(scene.truth, {}).encode(), np.uint8),
@@ -167,10 +184,15 @@ def read_clip(path: Path) -> CachedClip:
 
 
 class WorldCache:
-    """The cached clips of seeds `seed … seed + clips - 1` in `folder`; missing ones are rendered by `build`."""
+    """The cached clips of seeds `seed … seed + clips - 1` in `folder`; missing ones are rendered by `build`.
 
-    def __init__(self, folder: Path, *, clips: int, seed: int) -> None:
+    With `frames` a clip is glimpsed: so many of its frames, half of them from inside an event. Planning a scene costs
+    as much as drawing a hundred frames of it, and a vision tower learns more from many scenes than from many frames.
+    """
+
+    def __init__(self, folder: Path, *, clips: int, seed: int, frames: int | None = None) -> None:
         self.folder = folder
+        self.frames = frames
         self.paths = [folder / f"{number:07d}.npz" for number in range(seed, seed + clips)]
         self._seeds = list(range(seed, seed + clips))
 
@@ -184,7 +206,8 @@ class WorldCache:
         done = len(self.paths) - len(todo)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context) as pool:
-            for _ in pool.map(build_clip, *zip(*todo, strict=True), chunksize=8) if todo else ():
+            build = functools.partial(build_clip, frames=self.frames)
+            for _ in pool.map(build, *zip(*todo, strict=True), chunksize=8) if todo else ():
                 done += 1
                 yield done
 
