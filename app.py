@@ -11,9 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 
 from workbench.errors import WorkbenchError
 from workbench.profiles import PROFILES
-from workbench.ui import theme
-from workbench.ui.app import build_page
-from workbench.ui.services import Services
+from workbench.ui import launch
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -23,8 +21,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=None, help="default: the first free one from 7860")
     parser.add_argument("--profile", default="bundled", choices=sorted(PROFILES))
     parser.add_argument("--device", default=None, help="cpu, cuda or cuda:N; default: CUDA where there is one")
+    parser.add_argument("--store", type=Path, default=None, metavar="FILE", help="where corrections are kept; default: "
+                        "WORKBENCH_STORE, else the user's data folder")  # fmt: skip
+    parser.add_argument("--annotator", default=None, metavar="NAME", help="whose name the history bears at first")
     parser.add_argument("--work-dir", type=Path, default=None, help="where caches go; default: a temporary folder")
     parser.add_argument("--samples", type=Path, default=None, help="folder of sample clips")
+    parser.add_argument("--mcp", action="store_true", help="also offer the endpoints to agents (gradio[mcp])")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     return parser.parse_args(arguments)
 
@@ -32,19 +34,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the page until interrupted."""
     options = parse(arguments)
-    on_spaces = "SPACE_ID" in os.environ
     try:
-        services = Services(
-            options.profile, work_dir=options.work_dir, samples_dir=options.samples, device=options.device
-        )
+        services = launch.services_for(options)
     except WorkbenchError as error:
         raise SystemExit(f"error: {error}") from error
     try:
-        build_page(services).launch(
-            server_name=options.host, server_port=options.port, inbrowser=not (options.no_browser or on_spaces),
-            theme=theme.theme(), css=theme.css(), head=theme.head(), run_history=False, ssr_mode=False, quiet=True,
-            max_file_size="4gb", allowed_paths=[str(services.samples_dir), str(services.proxies_dir)],
-        )  # fmt: skip
+        launch.serve(services, options)
     finally:
         services.close()
 

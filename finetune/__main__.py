@@ -25,8 +25,12 @@ def build_parser() -> argparse.ArgumentParser:
     bundle.add_argument("--work", type=Path, metavar="DIR", help="state of the stages (default: runs/bundle)")
 
     from finetune.evaluate import add_arguments
+    from finetune.reproduce import command as reproduce
+    from finetune.tune_cli import add_commands
 
     add_arguments(commands.add_parser("evaluate", help="measure a stack on a folder of clips"))
+    reproduce.add_arguments(commands.add_parser("reproduce", help="the papers' tables in small"))
+    add_commands(commands)
     return parser
 
 
@@ -56,6 +60,14 @@ def _run(args: argparse.Namespace) -> int:
         Bundle(args.work or default_work(), BundleRecipe()).run(args.out)
         write_samples(args.out.parent / "samples")
         return 0
+    if args.command == "reproduce":
+        from finetune.reproduce.command import run as run_reproduce
+
+        return run_reproduce(args)
+    if args.command != "evaluate":
+        from finetune.tune_cli import run as run_tuning
+
+        return run_tuning(args)
     from finetune.evaluate import run
 
     return run(args)

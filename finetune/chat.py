@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from finetune.dialogues import Dialogue, draw_dialogue
 from finetune.encoded import EncodedClip, EncodedWorld
-from finetune.loop import Ahead, LoopConfig, fit, step_generator
+from finetune.loop import Ahead, LoopConfig, fit, step_generator, steps_done
 from finetune.parallel import spread
 from workbench.prompts import PromptLayout, Segment
 from workbench.stack.backbone import InternVLBackbone
@@ -26,6 +26,10 @@ from workbench.stack.regions import RegionConfig, RegionEncoder
 from workbench.stack.sampler import SamplerName, sample_frames
 
 IGNORE = -100
+FEATURE_NOISE = 0.15
+"""Gaussian noise on patch features, in units of their spread."""
+VERDICT_WEIGHT = 4.0
+"""Weight of the tokens of an answer that says yes or no: the verdict is few among a hundred."""
 GROUP = 4
 """Sequences that are padded to one length; a batch is sorted by length first."""
 
@@ -59,23 +63,31 @@ class ChatBatches:
         clip, encoded = self.encoded.clip(self.clips[at]), self.encoded.read(self.clips[at])
         dialogue = draw_dialogue(clip.truth, clip.frame_index, set(encoded.views), rng)
         if dialogue.level == "instance":
-            return self._instance(dialogue, encoded)
+            return self._instance(dialogue, encoded, rng)
         first, stop = dialogue.span
         wanted = self.n_frames if rng.random() < 0.75 else self.n_frames // 2
         score = self.scores[at][first:stop]
         method: SamplerName = "ats" if rng.random() < 0.85 else "uniform"
         picked = first + sample_frames(score, wanted, method)
+        picked = np.unique(np.clip(picked + rng.integers(-1, 2, len(picked)), first, stop - 1))
         return Sample(
             prefix=self.layout.prefix(clip.time_s[picked].tolist(), with_anomaly=True),
             turns=dialogue.turns,
-            patches=np.array(encoded.patches[picked]),
+            patches=_noisy(encoded.patches[picked], rng),
             class_maps=encoded.class_maps[picked],
         )
 
-    def _instance(self, dialogue: Dialogue, encoded: EncodedClip) -> Sample:
+    def _instance(self, dialogue: Dialogue, encoded: EncodedClip, rng: np.random.Generator) -> Sample:
         assert dialogue.entity is not None
-        patches = np.array(encoded.views[dialogue.entity])
+        patches = _noisy(encoded.views[dialogue.entity], rng)
         return Sample(instance_prefix(self.layout, len(patches)), dialogue.turns, patches, None)
+
+
+def _noisy(patches: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Features with a little noise, so that a clip is not told by heart."""
+    noise = rng.standard_normal(patches.shape, dtype=np.float32)
+    noisy: np.ndarray = patches + FEATURE_NOISE * float(patches[0].std()) * noise
+    return noisy
 
 
 def instance_prefix(layout: PromptLayout, views: int) -> list[Segment]:
@@ -101,28 +113,30 @@ class ChatModel(nn.Module):
         """Mean cross-entropy of the answers' tokens, and the share of them that is predicted right."""
         rows = sorted((self._sequence(sample) for sample in samples), key=lambda row: len(row[1]))
         parts = [self._logits(rows[i : i + GROUP]) for i in range(0, len(rows), GROUP)]
-        logits, target = (torch.cat(column) for column in zip(*parts, strict=True))
+        logits, target, weight = (torch.cat(column) for column in zip(*parts, strict=True))
         right = (logits.argmax(-1) == target).float().mean().item()
-        return F.cross_entropy(logits, target), right
+        return (F.cross_entropy(logits, target, reduction="none") * weight).sum() / weight.sum(), right
 
-    def _logits(self, rows: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Logits `[K, V]` at the tokens the model has to say, and those tokens `[K]`."""
-        length = max(len(ids) for _, ids in rows)
-        embeds = torch.stack([F.pad(e, (0, 0, 0, length - len(e))) for e, _ in rows])
-        labels = torch.stack([F.pad(ids, (0, length - len(ids)), value=IGNORE) for _, ids in rows])
+    def _logits(self, rows: Sequence[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits `[K, V]` at the tokens the model has to say, those tokens `[K]`, and their weights `[K]`."""
+        length = max(len(row[1]) for row in rows)
+        embeds = torch.stack([F.pad(e, (0, 0, 0, length - len(e))) for e, _, _ in rows])
+        labels = torch.stack([F.pad(ids, (0, length - len(ids)), value=IGNORE) for _, ids, _ in rows])
+        weights = torch.stack([F.pad(w, (0, length - len(w))) for _, _, w in rows])
         hidden = self.language(inputs_embeds=embeds).last_hidden_state[:, :-1]
         target = labels[:, 1:]
         known = target != IGNORE
-        return self.head(hidden[known]).float(), target[known]
+        return self.head(hidden[known]).float(), target[known], weights[:, 1:][known]
 
-    def _sequence(self, sample: Sample) -> tuple[Tensor, Tensor]:
-        """One sample → embeddings `[L, D]` and labels `[L]`, `IGNORE` wherever the model need not speak."""
+    def _sequence(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
+        """One sample → embeddings `[L, D]`, labels `[L]` (`IGNORE` where the model need not speak), weights `[L]`."""
         tokens = self.backbone.project(torch.from_numpy(sample.patches).float())
         anomaly = None
         if sample.class_maps is not None:
             anomaly = self.regions(torch.from_numpy(sample.class_maps).float()[None])[0].flatten(0, 1)
         embeds = [self.backbone.embed(sample.prefix, tokens, anomaly).float()]
         labels = [torch.full((len(embeds[0]),), IGNORE)]
+        weights = [torch.zeros(len(embeds[0]))]
         end = self.backbone.end_token_id
         for number, (question, answer) in enumerate(sample.turns):
             asked = self.layout.first_turn(question) if number == 0 else self.layout.next_turn(question)
@@ -130,7 +144,9 @@ class ChatModel(nn.Module):
             answer_ids = torch.tensor([*self.backbone.text_ids(answer), end])
             embeds.append(self.backbone.embed_ids(torch.cat([question_ids, answer_ids])))
             labels += [torch.full((len(question_ids),), IGNORE), answer_ids]
-        return torch.cat(embeds), torch.cat(labels)
+            weight = VERDICT_WEIGHT if answer.startswith(("Yes", "No")) else 1.0
+            weights.append(torch.full((len(question_ids) + len(answer_ids),), weight))
+        return torch.cat(embeds), torch.cat(labels), torch.cat(weights)
 
 
 def train_language(
@@ -173,9 +189,7 @@ class ChatJob:
 def train_chat(backbone: InternVLBackbone, job: ChatJob, *, processes: int = 1) -> RegionEncoder:
     """Train region encoder, projector and language model on drawn dialogues; the latter two are those of `backbone`."""
     model = _new_model(backbone, job)
-    state = job.work / "chat.state"
-    done = torch.load(state, map_location="cpu", weights_only=True)["step"] if state.exists() else 0
-    if processes > 1 and done < job.loop.steps:
+    if processes > 1 and steps_done(job.work, "chat") < job.loop.steps:
         spread(_train_member, processes, job)
     _train(model, job)  # after other processes: nothing is left but to load what they made
     backbone.model.eval()

@@ -37,6 +37,7 @@ class EvalClip:
         truth: everything that is true of a drawn scene, without its masks.
         truth_path: the file of that truth, where its masks can be read (`finetune.scenes.truth.read_truth_file`).
             They stay on disk because those of a thousand scenes do not fit memory.
+        pixel_frames: frames whose masks are complete, where not all are.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class EvalClip:
     category: str | None = None
     truth: SceneTruth | None = None
     truth_path: Path | None = None
+    pixel_frames: frozenset[int] | None = None
 
 
 def read_data(folder: str | Path) -> list[EvalClip]:

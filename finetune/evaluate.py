@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from finetune.data import EvalClip, read_data, take
+from finetune.facts import precision_of, recall_of
 from finetune.measure import ClipResult, measure_clip
 from finetune.metrics import (
     RankCounts,
@@ -33,6 +34,7 @@ from finetune.metrics import (
     mean_of,
     roc_auc,
 )
+from finetune.words import word_statistics
 from workbench.errors import ClipError, DataError, InputError
 from workbench.files import replacing
 from workbench.stack.loading import ModelStack
@@ -43,7 +45,8 @@ MAX_SEGMENTED = 100  # clips on which the segmenter is prompted: it is the slowe
 
 CLIP_COLUMNS = (
     *("name", "label", "category", "highest", "called", "frame_auc", "temporal_iou", "pixel_auc"),
-    *("judged", "named", "judgement", "mask_iou_box", "mask_iou_click", "track_iou", "seconds", "error"),
+    *("judged", "named", "judgement", "description", "analysis", "fact_precision", "fact_recall"),
+    *("wrong_facts", "missing_facts", "mask_iou_box", "mask_iou_click", "track_iou", "seconds", "error"),
 )
 
 
@@ -52,7 +55,7 @@ class Metrics:
     """Metrics that apply, each with its 95 % interval over clips where there is one.
 
     Attributes:
-        values: metric name → value, in [0, 1].
+        values: metric name → value, in [0, 1]; `bleu` in [0, 4] and `cider` in [0, 10].
         ci95: metric name → (low, high).
         n_clips: clips measured; `n_failed` could not be.
     """
@@ -88,7 +91,7 @@ def evaluate(
         stack: the loaded model stack.
         clips: from `finetune.data.read_data`.
         out: where to write `metrics.json`; the table of clips goes beside it as `<stem>_clips.csv`.
-        chat: ask for judgements.
+        chat: ask for judgements; of scenes, all three questions and captions of instances.
         segmenter: prompt the segmenter, on at most `MAX_SEGMENTED` clips.
         limit: measure only this many clips, spread over the categories.
         progress: called with ("evaluate", fraction, {"clip": name}) before each clip.
@@ -134,7 +137,7 @@ def summarise(results: Sequence[ClipResult], *, replicates: int = 1000) -> Metri
         reason = f"none of {len(results)} could be measured: {results[0].error}" if results else "there are none"
         raise DataError(f"No clips to compute metrics from ({reason}); check the data folder.")
     values, ci95 = {}, {}
-    for name, n_clips, statistic in (*_detection(measured), *_pixels(measured), *_means(measured)):
+    for name, n_clips, statistic in statistics_of(measured):
         value = statistic(np.ones(n_clips, dtype=np.int64))
         if math.isnan(value):
             continue
@@ -143,6 +146,14 @@ def summarise(results: Sequence[ClipResult], *, replicates: int = 1000) -> Metri
         if interval is not None:
             ci95[name] = interval
     return Metrics(values, ci95, len(measured), len(results) - len(measured))
+
+
+def statistics_of(results: Sequence[ClipResult]) -> Iterator[tuple[str, int, Statistic]]:
+    """Each metric of measured clips with its number of clips and its value as a function of how often each is drawn."""
+    yield from _detection(results)
+    yield from _pixels(results)
+    yield from _means(results)
+    yield from word_statistics([result.words for result in results if result.words is not None])
 
 
 def _detection(results: Sequence[ClipResult]) -> Iterator[tuple[str, int, Statistic]]:
@@ -227,6 +238,11 @@ def _row(result: ClipResult) -> dict[str, Any]:
         row["frame_auc"] = roc_auc(result.frame_label, result.frame_score)
     if result.pixels is not None:
         row["pixel_auc"] = auc_of(result.pixels.counts())
+    if result.words is not None:
+        row |= {name: result.words.answers.get(name) for name in ("description", "analysis")}
+        facts = result.words.facts.table()
+        row |= {"fact_precision": precision_of(facts), "fact_recall": recall_of(facts)}
+        row |= {f"{state}_facts": result.words.listing(state) for state in ("wrong", "missing")}
     for name, value in row.items():
         if isinstance(value, float):
             row[name] = "" if math.isnan(value) else round(value, 6)
@@ -244,7 +260,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of scenes or of classes")
     parser.add_argument("--out", type=Path, default=Path("metrics.json"), metavar="FILE", help="default: metrics.json")
     parser.add_argument("--limit", type=int, metavar="N", help="measure N clips, spread over the categories")
-    parser.add_argument("--no-chat", action="store_true", help="do not ask for judgements")
+    parser.add_argument("--no-chat", action="store_true", help="ask no questions")
     parser.add_argument("--no-segmenter", action="store_true", help="do not prompt the segmenter")
 
 

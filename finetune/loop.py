@@ -163,6 +163,12 @@ def fit(
     return float(np.mean(tail)) if tail else math.nan
 
 
+def steps_done(out_dir: Path, name: str) -> int:
+    """How many steps of a run in `out_dir` are behind its saved state; 0 where there is none."""
+    path = out_dir / f"{name}.state"
+    return int(torch.load(path, map_location="cpu", weights_only=True)["step"]) if path.exists() else 0
+
+
 def _save(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, step: int) -> None:
     state = {
         "modules": {k: m.state_dict() for k, m in modules.items()},

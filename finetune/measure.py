@@ -21,6 +21,7 @@ from finetune.metrics import (
     track_iou,
 )
 from finetune.scenes.truth import SceneTruth, TruthFile, read_truth_file
+from finetune.words import Words, ask_all, caption_facts, is_described
 from workbench.analysis import analyse
 from workbench.answers import named_category, parse_judgement
 from workbench.conversation import Conversation
@@ -46,6 +47,7 @@ class ClipResult:
         frame_score, frame_label: `[n_frames]`.
         pixels: heatmap values of anomalous and other pixels on the dense frames.
         judgement: the answer to the judgement question; `judged` and `named` are read from it.
+        words: all that was said, where the truth is known that it speaks of.
         temporal_iou: of found and true events, abnormal clips only.
         mask_iou_box, mask_iou_click, track_iou: of one true entity in the middle of its event.
     """
@@ -62,6 +64,7 @@ class ClipResult:
     judgement: str | None = None
     judged: bool | None = None
     named: str | None = None
+    words: Words | None = None
     temporal_iou: float = float("nan")
     mask_iou_box: float = float("nan")
     mask_iou_click: float = float("nan")
@@ -70,7 +73,13 @@ class ClipResult:
 
 
 def measure_clip(
-    stack: ModelStack, clip: EvalClip, *, categories: Sequence[str] = (), chat: bool = True, segment: bool = True
+    stack: ModelStack,
+    clip: EvalClip,
+    *,
+    categories: Sequence[str] = (),
+    chat: bool = True,
+    segment: bool = True,
+    cache_dir: Path | None = None,
 ) -> ClipResult:
     """Run the real path on one clip and compare.
 
@@ -78,8 +87,9 @@ def measure_clip(
         stack: the loaded model stack.
         clip: the clip; what is not known of it is not measured.
         categories: the category names an answer may use.
-        chat: ask for a judgement.
+        chat: ask for a judgement; of a scene that the truth describes, also for description, analysis and captions.
         segment: prompt the segmenter with a true entity.
+        cache_dir: where features are kept, for those who measure the same clips again; nowhere if None.
 
     Raises:
         WorkbenchError: the clip cannot be read or does not fit its truth.
@@ -91,20 +101,25 @@ def measure_clip(
         tempfile.TemporaryDirectory(prefix="evaluate-", ignore_cleanup_errors=True) as cache,
         Clip.open(clip.path) as video,
     ):
-        analysis = analyse(video, stack, cache_dir=Path(cache))
+        analysis = analyse(video, stack, cache_dir=cache_dir or Path(cache))
         result.frame_score = np.asarray(analysis.frame_score, dtype=np.float32)
         result.highest = float(result.frame_score.max())
         result.called = analysis.is_abnormal
+        file = None
         if clip.truth is not None and clip.truth_path is not None:
             _check_fit(video, clip.truth)
             file = read_truth_file(clip.truth_path)
-            _measure_scene(result, video, analysis, file)
+            _measure_scene(result, video, analysis, file, clip.pixel_frames)
             if segment:
                 _measure_segmenter(result, stack, video, file)
         if chat:
-            result.judgement = Conversation(stack, analysis).say("judgement").answer
+            dialogue = Conversation(stack, analysis)
+            result.judgement = dialogue.say("judgement").answer
             result.judged = parse_judgement(result.judgement)
             result.named = named_category(result.judgement, categories)
+            if file is not None and is_described(file.truth):
+                result.words = ask_all(dialogue, file.truth)
+                result.words.captions = caption_facts(stack, video, file)
     result.seconds = time.perf_counter() - started
     return result
 
@@ -119,7 +134,9 @@ def _check_fit(video: Clip, truth: SceneTruth) -> None:
         )
 
 
-def _measure_scene(result: ClipResult, video: Clip, analysis: Analysis, file: TruthFile) -> None:
+def _measure_scene(
+    result: ClipResult, video: Clip, analysis: Analysis, file: TruthFile, pixel_frames: frozenset[int] | None
+) -> None:
     """Frame labels, event times and heatmap pixels, for which a scene knows the truth."""
     truth = file.truth
     result.frame_label = truth.frame_label
@@ -127,7 +144,7 @@ def _measure_scene(result: ClipResult, video: Clip, analysis: Analysis, file: Tr
         found = [(event.start_s, event.end_s) for event in analysis.events]
         result.temporal_iou = temporal_iou(found, true_spans(truth, video.times_s))
     if analysis.heatmaps is not None:
-        result.pixels = tally_pixels(analysis.heatmaps, file)
+        result.pixels = tally_pixels(analysis.heatmaps, file, pixel_frames)
 
 
 def true_spans(truth: SceneTruth, times_s: np.ndarray) -> list[Span]:
@@ -157,11 +174,16 @@ def entity_mask(file: TruthFile, entity_id: int, frame: int) -> np.ndarray:
     return decode_rle(MaskRLE(size=rle["size"], counts=rle["counts"]))
 
 
-def tally_pixels(heatmaps: Heatmaps, file: TruthFile) -> PixelTally:
-    """Heatmaps of the dense frames, brought to picture size, against `anomaly_mask`, inside and outside events."""
+def tally_pixels(heatmaps: Heatmaps, file: TruthFile, frames: frozenset[int] | None = None) -> PixelTally:
+    """Heatmaps of the dense frames, brought to picture size, against `anomaly_mask`, inside and outside events.
+
+    Only `frames` count where they are given: those whose masks are complete.
+    """
     tally = PixelTally()
     size = (file.truth.width, file.truth.height)
     for frame, heat in zip(heatmaps.frame_index, heatmaps.heatmap, strict=True):
+        if frames is not None and int(frame) not in frames:
+            continue
         picture = cv2.resize(heat.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
         tally.add(picture, anomaly_mask(file, int(frame)))
     return tally

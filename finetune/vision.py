@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from finetune.backbone import new_backbone
-from finetune.loop import LoopConfig, fit
+from finetune.loop import LoopConfig, fit, steps_done
 from finetune.parallel import spread
 from finetune.pretrain import LabelSpace, PretrainHeads, pretrain_loss
 from finetune.world import WorldCache
@@ -51,16 +51,13 @@ def label_space(work: Path, world: WorldCache) -> LabelSpace:
 
 def train_vision(backbone: InternVLBackbone, job: VisionJob) -> None:
     """Train a tower in `job.processes` processes and load it into `backbone`."""
-    if not _state(job.work, job.phases[-1]).exists():
+    last = job.phases[-1]
+    if steps_done(job.work, last.name) < last.loop.steps:
         spread(_train, job.processes, job)
     tower = backbone.model.model.vision_tower
-    state = torch.load(_state(job.work, job.phases[-1]), map_location="cpu", weights_only=True)
+    state = torch.load(job.work / f"{last.name}.state", map_location="cpu", weights_only=True)
     tower.load_state_dict(state["modules"]["vision"])
     tower.requires_grad_(False).eval()
-
-
-def _state(work: Path, phase: VisionPhase) -> Path:
-    return work / f"{phase.name}.state"
 
 
 def _train(job: VisionJob) -> None:

@@ -18,9 +18,9 @@ from tests import drawn
 from tests.sample_records import drawn_analysis, drawn_instance
 from workbench.errors import ClipError, InputError
 from workbench.masks import encode_rle
-from workbench.records import Evidence, Instance
+from workbench.records import Instance
 from workbench.stack.loading import ModelStack
-from workbench.ui import chat, library, panels, review, timeline, viewer
+from workbench.ui import library, panels, review, timeline, viewer
 from workbench.ui.runs import Cancelled, Progress, Run
 from workbench.ui.services import Services, truth_of
 from workbench.ui.session import Review, Session, SessionTable
@@ -258,8 +258,7 @@ class TestPanels:
         shown.analysis.events = [
             type(e)(e.start_s, e.end_s, e.peak_s, e.peak_score, evil) for e in shown.analysis.events
         ]
-        shown.analysis.instances = [Instance(1, evil, evil, evil, evil, 0, 9, {}, {})]  # type: ignore[arg-type]
-        pages = [panels.clip_html(shown), panels.events_html(shown), panels.instances_html(shown)]
+        pages = [panels.clip_html(shown)]
         pages += [
             panels.progress_html(Progress(evil, 0.5)),
             panels.progress_html(None, evil),
@@ -269,19 +268,11 @@ class TestPanels:
         assert all("&lt;img" in page for page in pages)
 
     def test_empty_states_say_what_to_do(self, shown: Review) -> None:
-        assert "once the clip is analysed" in panels.events_html(None)
+        assert "appear here" in panels.sampled_html(None, "")
+        assert "No clip open" in panels.clip_html(None)
         shown.analysis = drawn_analysis(n_frames=80, fps=25.0)
-        shown.analysis.events, shown.analysis.instances = [], []
-        assert "above the threshold" in panels.events_html(shown)
-        assert "Find instances" in panels.instances_html(shown)
-
-    def test_chips_seek_and_an_answer_without_evidence_is_marked(self) -> None:
-        chips = panels.chips_html([Evidence(1.5, 2.5), Evidence(1.5, 2.5, 4), Evidence(1.5, 2.5)], answered=True)
-        assert chips.count("<button") == 2
-        assert 'data-seek-s="1.5000"' in chips
-        assert 'data-instance="4"' in chips
-        assert panels.NO_EVIDENCE in panels.chips_html([], answered=True)
-        assert panels.NO_EVIDENCE not in panels.chips_html([], answered=False)
+        shown.analysis.events = []
+        assert "above threshold" in panels.clip_html(shown)
 
     @pytest.mark.parametrize(
         ("n", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (16, "16th"), (21, "21st")]
@@ -371,38 +362,3 @@ class TestFlows:
         assert one.require_review().clip.n_frames == 80
         assert two.require_review().clip.n_frames == 30
         assert services.conversation(one) is not services.conversation(two)
-
-    def test_an_answer_streams_and_its_turn_is_kept(self, services: Services, clip_path: Path) -> None:
-        session = services.sessions.create()
-        list(review.open_and_analyse(services, session, clip_path))
-        views = list(chat.answer(session, services.conversation(session), "judgement"))
-        assert [m["role"] for m in views[0].messages] == ["user", "assistant"]
-        assert views[0].messages[0]["content"] == chat.shown_question("judgement") != "judgement"
-        assert not views[0].done
-        assert views[-1].done
-        assert [t.kind for t in session.require_analysis().dialogue] == ["judgement"]
-
-    def test_stop_keeps_what_was_said_and_the_next_question_works(self, services: Services, clip_path: Path) -> None:
-        session = services.sessions.create()
-        list(review.open_and_analyse(services, session, clip_path))
-        conversation = services.conversation(session)
-        flow = chat.answer(session, conversation, "description")
-        next(flow)
-        next(flow)
-        with pytest.raises(InputError, match="still being written"):
-            next(chat.answer(session, conversation, "analysis"))
-        session.stop.set()
-        last = list(flow)[-1]
-        assert last.messages[-1]["content"].endswith(chat.STOPPED)
-        assert len(list(chat.answer(session, conversation, "analysis"))[-1].messages) == 4
-
-    @pytest.mark.parametrize("question", ["", "   ", "x" * 5000])
-    def test_a_question_that_cannot_be_asked_changes_nothing(
-        self, services: Services, clip_path: Path, question: str
-    ) -> None:
-        session = services.sessions.create()
-        list(review.open_and_analyse(services, session, clip_path))
-        with pytest.raises(InputError):
-            list(chat.answer(session, services.conversation(session), question))
-        assert session.require_review().messages == []
-        assert not session.answering.locked()

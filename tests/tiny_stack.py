@@ -17,7 +17,10 @@ from workbench.stack.regions import RegionConfig, RegionEncoder
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
 from workbench.stack.segmenter import Segmenter
 
-SPECIALS = ("<unk>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>")
+SPECIALS = (
+    *("<unk>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>"),
+    *("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
+)
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
@@ -26,7 +29,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400,
+        vocab_size=420,
         special_tokens=list(SPECIALS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

@@ -13,10 +13,12 @@ from workbench.errors import InputError
 from workbench.events import find_events, smooth
 from workbench.features import DensePass, Progress, dense_pass
 from workbench.records import Analysis, DenseScores, Heatmaps
-from workbench.stack.fusion import heat_peaks
+from workbench.stack.fusion import ZERO_SHOT, heat_peaks
 from workbench.stack.loading import ModelStack
 from workbench.stack.sampler import SamplerName, sample_frames
+from workbench.stack.scorer import AnomalyScorer
 from workbench.video import Clip
+from workbench.zero_shot import zero_shot_scores
 
 FRAME_CHOICES = (8, 12, 16, 32)
 
@@ -55,7 +57,7 @@ def analyse(
     encoded = time.perf_counter()
     if progress:
         progress("score", 0.0, None)
-    parts = score_parts(stack, dense)
+    parts = score_parts(stack, dense, progress)
     fused = smooth(stack.fusion(parts), dense.time_s)
     picked = sample_frames(fused, n_frames, sampler)
     scored = time.perf_counter()
@@ -79,6 +81,7 @@ def analyse(
         timings_s={"encode": encoded - began, "score": scored - encoded},
         peak_rss_mb=psutil.Process().memory_info().rss / 2**20,
         warnings=list(clip.info.warnings),
+        stand_ins=stack.stand_ins,
         features=dense.features,
     )
     if progress:
@@ -86,17 +89,27 @@ def analyse(
     return analysis
 
 
-def score_parts(stack: ModelStack, dense: DensePass) -> dict[str, np.ndarray]:
-    """The three parts of the score, each `float32 [T]` in [0, 1]."""
-    return {
-        "scorer": score_features(stack, dense.features.cls),
-        "motion": dense.motion.astype(np.float32),
-        "heatmap": heat_peaks(dense.features.heatmap),
-    }
+def score_parts(stack: ModelStack, dense: DensePass, progress: Progress | None = None) -> dict[str, np.ndarray]:
+    """The parts of the score by name, each `float32 [T]` in [0, 1].
+
+    `scorer` (or `zero-shot`, where none was trained), `motion`, and `heatmap` where a decoder was trained: motion
+    saliency in its place would count motion twice.
+    """
+    parts = {"motion": dense.motion.astype(np.float32)}
+    if stack.heatmap is not None:
+        parts["heatmap"] = heat_peaks(dense.features.heatmap)
+    if stack.scorer is not None:
+        return {"scorer": score_features(stack.scorer, dense.features.cls, stack.device), **parts}
+
+    def tell(done: float) -> None:
+        if progress:
+            progress("score", done, None)
+
+    return {ZERO_SHOT: zero_shot_scores(stack, dense.features.tokens, dense.time_s, tell), **parts}
 
 
 @torch.inference_mode()
-def score_features(stack: ModelStack, cls: np.ndarray) -> np.ndarray:
+def score_features(scorer: AnomalyScorer, cls: np.ndarray, device: torch.device) -> np.ndarray:
     """Class tokens `[T, C]` → the scorer's part `float32 [T]` in (0, 1)."""
-    features = torch.from_numpy(np.asarray(cls, np.float32)).to(stack.device)[None]
-    return stack.scorer(features).scores[0].float().cpu().numpy()
+    features = torch.from_numpy(np.asarray(cls, np.float32)).to(device)[None]
+    return scorer(features).scores[0].float().cpu().numpy()

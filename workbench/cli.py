@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import cli_data
+from workbench import cli_case, cli_data, cli_models
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workbench", description="Video anomaly understanding.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_analyze(commands)
-    profiles = commands.add_parser("profiles", help="list the model stacks to choose from")
-    profiles.set_defaults(command=show_profiles)
+    cli_models.add_commands(commands)
     doctor = commands.add_parser("doctor", help="check whether this machine has all that is needed")
     doctor.set_defaults(command=show_doctor)
     _add_convert(commands)
     cli_data.add_commands(commands)
+    cli_case.add_commands(commands, cli_data.DEFAULT_DB)
     return parser
 
 
@@ -66,7 +66,7 @@ def _add_analyze(commands: Any) -> None:
         description="Analyse one clip and write analysis.json and timeline.html (and what else is asked for) to DIR.",
     )
     analyze.add_argument("clip", type=Path, metavar="CLIP", help="a video file")
-    analyze.add_argument("--profile", default="bundled", metavar="NAME", help="model stack (default: bundled)")
+    cli_models.add_stack_options(analyze)
     analyze.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the results (default: out/NAME of the clip)"
     )
@@ -86,7 +86,6 @@ def _add_analyze(commands: Any) -> None:
     analyze.add_argument("--instances", action="store_true", help="find, track and describe who takes part")
     analyze.add_argument("--heatmaps", action="store_true", help="write heatmaps.npz")
     analyze.add_argument("--overlay", action="store_true", help="write overlay.mp4: heatmap, masks and score strip")
-    analyze.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: CUDA where there is one)")
     analyze.set_defaults(command=analyze_clip)
 
 
@@ -118,7 +117,7 @@ def analyze_clip(args: argparse.Namespace) -> int:
 
         request = Request(tuple(args.ask), args.instances, args.sampler, args.frames, args.threshold)
         folder = prepare_folder(args.out or Path("out") / args.clip.stem)
-        stack = ModelStack.load(profile, device=args.device)
+        stack = ModelStack.load(profile, **cli_models.stack_options(args))
         with StageBar() as bar:
             analysis = carry_out(clip, stack, request, progress=bar)
             bar("write", 0.0, None)
@@ -176,6 +175,7 @@ def summary(analysis: Analysis, paths: Sequence[Path]) -> list[str]:
     ]
     for turn in analysis.dialogue:
         lines += _turn_lines(turn)
+    lines += [f"not trained: {part}; in its place: {text}" for part, text in analysis.stand_ins.items()]
     return [*lines, *(f"wrote {path}" for path in paths)]
 
 
@@ -194,19 +194,6 @@ def convert_checkpoint(args: argparse.Namespace) -> int:
         sys.stdout.write(f"wrote {made.folder / 'scorer'}\n")
     else:
         sys.stderr.write("warning: there is no scorer in SRC; give one with --scorer, or frames cannot be scored\n")
-    return 0
-
-
-def show_profiles(_args: argparse.Namespace) -> int:
-    """`profiles`: one paragraph a profile."""
-    from workbench.profiles import PROFILES
-
-    for profile in PROFILES.values():
-        sys.stdout.write(
-            f"{profile.name}: {profile.title}\n"
-            f"    {profile.note}\n"
-            f"    {profile.n_frames} frames per question, at most {profile.memory_gb:g} GB, weights {profile.licence}\n"
-        )
     return 0
 
 

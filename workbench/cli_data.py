@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench import cli_case
 from workbench.exports import FORMATS, get_format, importable
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ def add_commands(commands: Any) -> None:
     """Add `export`, `import` and `db` to the parser of all commands."""
     export = commands.add_parser("export", help="write what was reviewed in a format that other programs read")
     _add_db(export)
-    export.add_argument("--format", required=True, metavar="NAME", help=f"one of: {', '.join(FORMATS)}")
+    export.add_argument("--format", required=True, metavar="NAME", help=f"one of: {', '.join(FORMATS)}, case")
     export.add_argument("--out", required=True, type=Path, metavar="PATH", help="file or folder to write")
     export.add_argument("--clip", metavar="NAME", help="only the clip of this name or sha256")
     export.add_argument("--layer", default="main", metavar="NAME", help="whose view (default: main)")
     export.add_argument("--skip-unfit", action="store_true", help="leave out clips that the format cannot hold")
+    export.add_argument(
+        "--media", action="store_true", help="write videos too, cut into events and clips for HIVAU-70k"
+    )
     export.set_defaults(command=export_clips)
 
     take_in = commands.add_parser("import", help="read annotations into the store; clips may lack their video")
@@ -62,12 +66,17 @@ def _add_db(parser: argparse.ArgumentParser) -> None:
 
 def export_clips(args: argparse.Namespace) -> int:
     """`export`: nothing is written if anything does not fit, unless that is to be skipped."""
+    if args.format == cli_case.FORMAT:
+        return cli_case.export_cases(args)
     target = get_format(args.format)
-    store = _existing(args.db)
+    store = existing_store(args.db)
     left_out: list[str] | None = [] if args.skip_unfit else None
-    count = target.write(_chosen(store, args.clip, args.layer), args.out, left_out=left_out)
+    notes: list[str] | None = [] if args.media else None
+    count = target.write(chosen_clips(store, args.clip, args.layer), args.out, left_out=left_out, media_notes=notes)
     for reason in left_out or ():
         sys.stderr.write(f"left out: {reason}\n")
+    for note in notes or ():
+        sys.stderr.write(f"note: {note}\n")
     sys.stdout.write(f"wrote {args.out}: {count} clips as {target.title}\n")
     return 0
 
@@ -95,7 +104,7 @@ def verify_store(args: argparse.Namespace) -> int:
     """`db verify`: one line; exit code 1 if something is wrong."""
     from workbench.corrections.verify import verify
 
-    result = verify(_existing(args.db), expect_head=args.expect)
+    result = verify(existing_store(args.db), expect_head=args.expect)
     if result.fault is not None:
         sys.stdout.write(f"FAULT  {result.fault}\n")
         return EXIT_FAULT
@@ -105,20 +114,21 @@ def verify_store(args: argparse.Namespace) -> int:
 
 def backup_store(args: argparse.Namespace) -> int:
     """`db backup`: the copy appears whole or not at all."""
-    path = _existing(args.db).backup(args.out)
+    path = existing_store(args.db).backup(args.out)
     sys.stdout.write(f"wrote {path}: {path.stat().st_size} bytes\n")
     return 0
 
 
 def show_info(args: argparse.Namespace) -> int:
     """`db info`: a line a count."""
-    info = _existing(args.db).info()
+    info = existing_store(args.db).info()
     rows = [("file", info.path), ("bytes", info.size_bytes), *info.counts.items(), ("head", info.head)]
     sys.stdout.write("".join(f"{name:<11} {value}\n" for name, value in rows))
     return 0
 
 
-def _existing(path: Path) -> Store:
+def existing_store(path: Path) -> Store:
+    """The store in `path`. Raises StoreError when there is none: a mistyped name must not make a new one."""
     from workbench.corrections.store import Store
     from workbench.errors import StoreError
 
@@ -129,7 +139,8 @@ def _existing(path: Path) -> Store:
     return Store(path)
 
 
-def _chosen(store: Store, name: str | None, layer: str) -> Iterator[ReviewedClip]:
+def chosen_clips(store: Store, name: str | None, layer: str) -> Iterator[ReviewedClip]:
+    """All clips of a store, or the one of that name or sha256. Raises StoreError when there is none."""
     from workbench.corrections.clips import reviewed_clips
     from workbench.errors import StoreError
 

@@ -20,6 +20,7 @@ from workbench.prompts import STANDARD_QUESTIONS, question_kind
 from workbench.records import Analysis, Event, Evidence, Instance, Turn, TurnKind
 from workbench.stack.generate import RunningText
 from workbench.stack.loading import ModelStack
+from workbench.stack.memory import enough_memory
 from workbench.stack.sampler import sample_frames
 
 MAX_QUESTION_CHARS = 2000
@@ -96,13 +97,15 @@ class Conversation:
         return self.turns.pop()
 
     def _answer(self, question: str, kind: TurnKind) -> Iterator[str]:
-        text = self._video_read()
         layout = self.stack.profile.layout
-        self._starts.append(text.length)
-        text.feed_text(layout.next_turn(question) if self.turns else layout.first_turn(question))
+        with enough_memory(self.stack.profile):
+            text = self._video_read()
+            self._starts.append(text.length)
+            text.feed_text(layout.next_turn(question) if self.turns else layout.first_turn(question))
         ids: list[int] = []
         try:
-            yield from text.write(self.stack.profile.max_new_tokens, ids)
+            with enough_memory(self.stack.profile):
+                yield from text.write(self.stack.profile.max_new_tokens, ids)
         finally:
             answer = self.stack.backbone.decode(ids).strip()
             self.turns.append(Turn(kind, question, answer, evidence_for(answer, kind, self.analysis, self.span_s)))
@@ -120,8 +123,8 @@ class Conversation:
         assert features is not None
         tokens = torch.from_numpy(np.array(features.tokens[self._picked], np.float32)).to(stack.device)
         maps = torch.from_numpy(np.asarray(features.class_maps[self._picked], np.float32)).to(stack.device)
-        anomaly = stack.regions(maps[None])[0].flatten(0, 1)
-        prefix = stack.profile.layout.prefix(self.frame_times_s, with_anomaly=True)
+        anomaly = None if stack.regions is None else stack.regions(maps[None])[0].flatten(0, 1)
+        prefix = stack.profile.layout.prefix(self.frame_times_s, with_anomaly=anomaly is not None)
         return stack.backbone.embed(prefix, tokens, anomaly)
 
 

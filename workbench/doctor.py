@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from workbench.profiles import PROFILES
+from workbench.profiles import ASSETS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PARTS = ("backbone", "scorer", "heatmap", "regions", "segmenter")
@@ -107,7 +107,7 @@ def _browser() -> Finding:
 
 
 def _weights() -> Finding:
-    source = PROFILES["bundled"].source
+    source = ASSETS / "bundled"
     absent = [part for part in PARTS if not any((source / part).glob("*.safetensors"))]
     if absent:
         return Finding("weights", False, f"{source} lacks {', '.join(absent)}; check out the repository again")

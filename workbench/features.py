@@ -17,14 +17,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
+from workbench.files import cache_root
 from workbench.records import Features
+from workbench.stack.backbone import VisionFeatures
 from workbench.stack.loading import ModelStack
+from workbench.stack.memory import enough_memory
 from workbench.stack.motion import MotionScorer
+from workbench.stack.sources import fingerprint
 from workbench.video import Clip, dense_stride
 
 CACHE_VERSION = 1
-DEFAULT_CACHE = Path(os.environ.get("WORKBENCH_CACHE", Path.home() / ".cache" / "anomaly-workbench")) / "features"
+DEFAULT_CACHE = cache_root() / "features"
 CACHE_LIMIT_BYTES = 8 * 1024**3
 
 
@@ -51,10 +57,8 @@ class DensePass:
 
 
 def stack_fingerprint(stack: ModelStack) -> str:
-    """Changes whenever a weight file of the stack does; by names, sizes and times, so that it costs nothing."""
-    files = sorted(path for path in stack.profile.source.rglob("*") if path.suffix in {".safetensors", ".json"})
-    stamps = [f"{p.relative_to(stack.profile.source)}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
-    return hashlib.sha256("\n".join([stack.profile.name, stack.adapter or "", *stamps]).encode()).hexdigest()[:16]
+    """Changes whenever a weight that features depend on does; by names, sizes and times, so that it costs nothing."""
+    return hashlib.sha256("\n".join([stack.profile.name, fingerprint(stack.files)]).encode()).hexdigest()[:16]
 
 
 def dense_pass(
@@ -73,7 +77,8 @@ def dense_pass(
     if not entry.exists():
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
         try:
-            _compute(clip, stack, stride, partial, progress)
+            with enough_memory(stack.profile):
+                _compute(clip, stack, stride, partial, progress)
             try:
                 os.replace(partial, entry)
             except OSError:  # another session finished the same clip first; its result is as good
@@ -90,7 +95,7 @@ def dense_pass(
 def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress: Progress | None) -> None:
     total = len(range(0, clip.info.n_frames, stride))
     backbone = stack.backbone
-    shape = (total, backbone.tokens_per_frame, backbone.text_dim)
+    shape = (total, backbone.tokens_per_frame, backbone.token_dim)
     tokens = np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=np.float16, shape=shape)
     motion = MotionScorer()
     rows: dict[str, list[np.ndarray]] = {k: [] for k in ("index", "time", "motion", "cls", "maps", "heat", "saliency")}
@@ -98,17 +103,16 @@ def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress:
     # Frames much larger than the tower's square only cost memory; three times its side keeps all it can see.
     for batch in clip.dense(stride, batch=stack.profile.batch, long_side=3 * backbone.image_size):
         seen = backbone.encode(batch.rgb)
-        with torch.inference_mode():
-            decoded = stack.heatmap(seen.taps)
         moved = motion.update(batch.motion_pair)
+        maps, heat = _heat(stack, seen, moved.saliency)
         count = min(len(batch.index), total - done)
-        tokens[done : done + count] = seen.tokens[:count].to(torch.float16).cpu().numpy()
+        tokens[done : done + count] = _half(seen.tokens[:count])
         rows["index"].append(batch.index)
         rows["time"].append(batch.time_s)
         rows["motion"].append(moved.score)
         rows["saliency"].append(moved.saliency.astype(np.float16))
-        for key, value in (("cls", seen.cls), ("maps", decoded.class_maps), ("heat", decoded.heatmap)):
-            rows[key].append(value.to(torch.float16).cpu().numpy())
+        for key, value in (("cls", seen.cls), ("maps", maps), ("heat", heat)):
+            rows[key].append(_half(value))
         done += count
         if progress:
             curve = PartialCurve(np.concatenate(rows["time"]), np.concatenate(rows["motion"]))
@@ -116,6 +120,23 @@ def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress:
     tokens.flush()
     arrays: dict[str, Any] = {key: np.concatenate(parts)[:total] for key, parts in rows.items()}
     np.savez(folder / "dense.npz", **arrays)
+
+
+@torch.inference_mode()
+def _heat(stack: ModelStack, seen: VisionFeatures, saliency: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Class maps and heatmaps of a batch; where no decoder was trained, motion saliency and no class maps."""
+    if stack.heatmap is not None:
+        decoded = stack.heatmap(seen.taps)
+        return decoded.class_maps, decoded.heatmap
+    salient = torch.from_numpy(saliency)[:, None]
+    heat = functional.interpolate(salient, stack.backbone.grid_hw, mode="bilinear", align_corners=False)[:, 0]
+    return torch.zeros(len(heat), 2, 0, 0), heat
+
+
+def _half(values: Tensor) -> np.ndarray:
+    """As float16; what is too large for it (some towers have such features) becomes its largest number."""
+    largest = torch.finfo(torch.float16).max
+    return values.clamp(-largest, largest).to(torch.float16).cpu().numpy()
 
 
 def _read(entry: Path, stride: int) -> DensePass:

@@ -21,3 +21,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def cache_root() -> Path:
+    """The folder of everything that can be made or fetched again: `WORKBENCH_CACHE`, or one in the user's cache."""
+    return Path(os.environ.get("WORKBENCH_CACHE", Path.home() / ".cache" / "anomaly-workbench"))

@@ -7,6 +7,7 @@ tracks it through the event; the language model, shown the highlighted instance,
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -15,7 +16,6 @@ import torch
 
 from workbench.features import Progress
 from workbench.masks import encode_rle, mask_box
-from workbench.prompts import INSTANCE_QUESTION
 from workbench.records import ROLES, Analysis, Box, Event, Instance, Role
 from workbench.stack.generate import RunningText
 from workbench.stack.loading import ModelStack
@@ -128,7 +128,7 @@ def _instances_of(clip: Clip, stack: ModelStack, analysis: Analysis, event: Even
             masks.append(mask)
     if not masks:
         return []
-    window = _window(clip, event, peak_frame)
+    window = event_window(clip, event, peak_frame)
     frames = dict(clip.frames(window, long_side=WORK_PX))
     prompts = [Prompt(first_id + i, peak_frame, mask=mask) for i, mask in enumerate(masks)]
     tracks: dict[int, dict[int, np.ndarray]] = {prompt.instance_id: {} for prompt in prompts}
@@ -140,11 +140,11 @@ def _instances_of(clip: Clip, stack: ModelStack, analysis: Analysis, event: Even
     return [_instance(stack, i, frames, track, size) for i, track in tracks.items() if track]
 
 
-def _window(clip: Clip, event: Event, peak_frame: int) -> list[int]:
-    """At most `TRACK_FRAMES` frames of the event, the peak among them."""
+def event_window(clip: Clip, event: Event, frame: int) -> list[int]:
+    """The frames in which an event is tracked: at most `TRACK_FRAMES` of it, evenly spread, and `frame` itself."""
     first, last = clip.index_at(event.start_s), clip.index_at(max(event.start_s, event.end_s - 1e-6))
     picked = np.linspace(first, last, min(TRACK_FRAMES, last - first + 1)).round().astype(int)
-    return sorted({*picked.tolist(), peak_frame})
+    return sorted({*picked.tolist(), frame})
 
 
 def _instance(
@@ -156,8 +156,8 @@ def _instance(
 ) -> Instance:
     caption = describe(stack, frames, track)
     indices = sorted(track)
-    enlarged = {i: _enlarged(track[i], size) for i in indices}
-    masks = {i: mask for i, mask in enlarged.items() if mask.any()}
+    resized = {i: resized_mask(track[i], size) for i in indices}
+    masks = {i: mask for i, mask in resized.items() if mask.any()}
     return Instance(
         id=instance_id,
         role=caption.role,
@@ -187,7 +187,7 @@ def describe(stack: ModelStack, frames: dict[int, np.ndarray], track: dict[int, 
         text = RunningText(stack.backbone)
         prefix = layout.prefix([float(i) for i in range(len(square))], with_anomaly=False)
         text.feed(stack.backbone.embed(prefix, tokens, None))
-    text.feed_text(layout.first_turn(INSTANCE_QUESTION))
+    text.feed_text(layout.first_turn(stack.profile.instance_question))
     return parse_caption("".join(text.write(stack.profile.max_new_tokens, [])))
 
 
@@ -204,16 +204,21 @@ def parse_caption(answer: str) -> Caption:
 
 
 def kind_of(appearance: str) -> str:
-    """What sort of thing an appearance speaks of; `object` if it does not say."""
-    words = re.findall(r"[a-z]+", appearance.lower())
-    for word in words:
-        for kind, names in _KINDS:
-            if word in names:
-                return kind
-    return "object"
+    """What sort of thing an appearance speaks of first; `object` if it does not say."""
+    return next(_kinds_named(appearance), "object")
 
 
-def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def kinds_in(text: str) -> set[str]:
+    """All sorts of things a text speaks of."""
+    return {*_kinds_named(text)}
+
+
+def _kinds_named(text: str) -> Iterator[str]:
+    for word in re.findall(r"[a-z]+", text.lower()):
+        yield from (kind for kind, names in _KINDS if word in names or word.removesuffix("s") in names)
+
+
+def resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A mask at `size` = (width, height); edges stay smooth because it is interpolated before it is cut again."""
     if mask.shape == size[::-1]:
         return mask

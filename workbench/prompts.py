@@ -19,6 +19,15 @@ STANDARD_QUESTIONS: dict[TurnKind, str] = {
     "caption": "Describe this clip in one sentence.",
 }
 INSTANCE_QUESTION = "Describe the highlighted instance: its role, appearance and motion."
+# For a model that was not trained on that form of answer, the form is spelled out.
+INSTANCE_QUESTION_SPELLED_OUT = (
+    "One person or thing is highlighted and outlined in yellow; everything else is dimmed. Answer in this form and "
+    "nothing else: Role: perpetrator, victim, bystander or object. Appearance: a few words. Motion: what it does."
+)
+YES_NO_QUESTION = (
+    "These are consecutive frames of a surveillance camera. Is something abnormal happening in them, such as fighting, "
+    "assault, robbery, vandalism, fire, an explosion, an accident or a fall?"
+)
 
 # Template prompts of the two classes of the heatmap decoder (T-VAU 3.2.1); averaged into one prototype each.
 CLASS_PROMPTS: dict[Literal["normal", "abnormal"], tuple[str, ...]] = {
@@ -113,6 +122,19 @@ class PromptLayout:
             text = "\n"
         text = text.removesuffix("\n") if self.question_lead else text
         return [*segments, Text(text)] if text else segments
+
+    def yes_no(self, n_frames: int) -> tuple[list[Segment], list[Segment]]:
+        """A question to answer with yes or no about `n_frames` frames: the part that all windows share, and the rest.
+
+        The question comes first, and frames carry no times, so that the rest is of one length for every window.
+        """
+        head = f"<|im_start|>system\n{self.system}<|im_end|>{self.turn_gap}" if self.system else ""
+        shared: list[Segment] = [Text(f"{self.begin}{head}<|im_start|>user\n{YES_NO_QUESTION}\n")]
+        rest: list[Segment] = []
+        for i in range(n_frames):
+            rest += [Text(self.image_open), Frame(i), Text(self.image_close + "\n")]
+        asked = f"Answer yes or no.<|im_end|>{self.turn_gap}<|im_start|>assistant\n"
+        return shared, [*rest, Text(asked)]
 
     def first_turn(self, question: str) -> str:
         """The question right after the prefix."""

@@ -44,7 +44,8 @@ class ClipInfo:
 class DenseScores:
     """Scores of the dense frames, `T` of them, one every `stride` frames.
 
-    `score` is the fused score; `parts` holds what it was fused from (`scorer`, `motion`), all `[T]` in [0, 1].
+    `score` is the fused score; `parts` holds what it was fused from (`scorer` or `zero-shot`,
+    `motion`, `heatmap`), all `[T]` in [0, 1].
     """
 
     stride: int
@@ -125,7 +126,10 @@ class Turn:
 
 @dataclass(slots=True)
 class Analysis:
-    """Everything the stack says of one clip. `to_json` is the `analysis.json` contract (see `workbench.serial`)."""
+    """Everything the stack says of one clip. `to_json` is the `analysis.json` contract (see `workbench.serial`).
+
+    `stand_ins` says what was used in place of parts that nobody has trained for the profile, by part.
+    """
 
     clip: ClipInfo
     profile: str
@@ -142,6 +146,7 @@ class Analysis:
     timings_s: dict[str, float] = field(default_factory=dict)
     peak_rss_mb: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    stand_ins: dict[str, str] = field(default_factory=dict)
     features: Features | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -198,7 +203,10 @@ class CaptionedClip:
 
 @dataclass(frozen=True, slots=True)
 class ReviewedEvent:
-    """An event as it stands after all corrections. `id` is unique within its clip and never given twice."""
+    """An event as it stands after all corrections. `id` is unique within its clip and never given twice.
+
+    `verdict` is a person's word on it; an event that was rejected is not there any more, its removal is.
+    """
 
     id: str
     start_s: float | None
@@ -209,6 +217,7 @@ class ReviewedEvent:
     texts: Texts
     clips: tuple[CaptionedClip, ...]
     provenance: Provenance
+    verdict: Literal["confirmed"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +232,12 @@ class ReviewedInstance:
 
 @dataclass(frozen=True, slots=True)
 class ReviewedTurn:
-    """A turn of the dialogue as it stands after all corrections."""
+    """A turn of the dialogue as it stands after all corrections; `verdict` as for an event."""
 
     id: str
     turn: Turn
     provenance: Provenance
+    verdict: Literal["confirmed"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +283,7 @@ class ReviewedClip:
 
     `revision` is the number of the last history row in it: a save hands it back, and is refused if it has moved on.
     `label` lists the categories of the whole video; empty: normal; None: nobody has said.
+    `threshold` is the score from which a person wants events proposed; None: where the analysis put it.
     """
 
     clip: ClipRecord
@@ -286,6 +297,7 @@ class ReviewedClip:
     dialogue: tuple[ReviewedTurn, ...]
     questions: tuple[Question, ...]
     provenance: Provenance
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,20 +97,36 @@ def _write(
     out_path: Path,
     progress: Progress | None,
 ) -> None:
-    """Stream painted frames into moviepy's ffmpeg; `out_path` appears only when it is whole."""
-    from moviepy import VideoClip  # pulls in half a second of imports, which only writing needs
-
     rate = even_rate(clip)
     count = max(1, round(clip.info.duration_s * rate))
-    painted = _painted(clip, size, rate, count, paint)
-    picture = np.zeros((written_size[1], written_size[0], 3), np.uint8)
+    encode_mp4(_painted(clip, size, rate, count, paint), written_size, rate, count, out_path, progress)
+
+
+def encode_mp4(
+    pictures: Generator[np.ndarray, None, None],
+    size: tuple[int, int],
+    rate: float,
+    count: int,
+    out_path: Path,
+    progress: Progress | None = None,
+) -> None:
+    """Stream `count` pictures of `size` = (width, height), both even, into moviepy's ffmpeg as H.264 without sound.
+
+    `out_path` appears only when it is whole; `pictures` is closed either way.
+
+    Raises:
+        ClipError: the file cannot be written.
+    """
+    from moviepy import VideoClip  # pulls in half a second of imports, which only writing needs
+
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
     drawn = 0
 
     def frame_at(time_s: float) -> np.ndarray:
         # moviepy looks at time 0 once more for the size; only a step forward may draw from the stream.
         nonlocal picture, drawn
         while drawn <= round(time_s * rate):
-            picture, drawn = next(painted, picture), drawn + 1
+            picture, drawn = next(pictures, picture), drawn + 1
             if progress:
                 progress(drawn / count)
         return picture
@@ -136,7 +152,7 @@ def _write(
     except OSError as error:
         raise ClipError(f"{out_path} cannot be written ({reason(error)}); check the folder and free space.") from error
     finally:
-        painted.close()
+        pictures.close()
 
 
 def _painted(

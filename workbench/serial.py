@@ -50,6 +50,7 @@ def to_document(analysis: Analysis) -> dict[str, Any]:
         "timings_s": {stage: float(seconds) for stage, seconds in analysis.timings_s.items()},
         "peak_rss_mb": float(analysis.peak_rss_mb),
         "warnings": list(analysis.warnings),
+        "stand_ins": dict(analysis.stand_ins),
     }
 
 
@@ -222,6 +223,7 @@ def _analysis_from(document: dict[str, Any]) -> Analysis:
         timings_s=dict(document["timings_s"]),
         peak_rss_mb=float(document["peak_rss_mb"]),
         warnings=list(document["warnings"]),
+        stand_ins=dict(document.get("stand_ins", {})),  # absent in older files
     )
 
 

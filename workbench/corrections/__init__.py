@@ -4,5 +4,6 @@ store.py      connections, migrations, errors, backup       migrations.py  the s
 log.py        history rows: append, fold, chain of hashes    verify.py      which row was tampered with
 documents.py  records ⇄ the JSON of history rows             history.py     save, undo, redo, list
 clips.py      clips, analyses, `current`                     layers.py      several annotators, adopt, agreement
+catalogue.py  the library: a line a clip     place.py      where the store lies by default
 intake.py     imported records into the store                taxonomy.py    kinds of events
 """

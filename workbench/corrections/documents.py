@@ -36,14 +36,14 @@ from workbench.records import (
 
 TEXT_FIELDS = ("judgement", "description", "analysis_text", "summary")
 EDITABLE: dict[str, tuple[str, ...]] = {
-    "video": ("state", "label", *TEXT_FIELDS),
-    "event": ("start_s", "end_s", "peak_s", "peak_score", "category", *TEXT_FIELDS),
+    "video": ("state", "label", *TEXT_FIELDS, "threshold"),
+    "event": ("start_s", "end_s", "peak_s", "peak_score", "category", *TEXT_FIELDS, "verdict"),
     "caption": ("start_s", "end_s", "caption"),
     "instance": (
         *("role", "category", "appearance", "motion", "event_id"),
         *("first_frame", "last_frame", "boxes_xyxy", "masks_rle"),
     ),
-    "turn": ("kind", "question", "answer", "evidence"),
+    "turn": ("kind", "question", "answer", "evidence", "verdict"),
     "question": ("kind", "about", "text"),
 }
 _SLACK_S = 1.0  # published annotations end up to a second after their video
@@ -77,6 +77,7 @@ def video_to(reviewed: ReviewedClip) -> Document:
         "state": reviewed.state,
         "label": None if reviewed.label is None else list(reviewed.label),
         **texts_to(reviewed.texts),
+        "threshold": reviewed.threshold,
         **_made_by(reviewed.provenance),
     }
 
@@ -91,6 +92,7 @@ def event_to(event: ReviewedEvent, position: int) -> Document:
         "peak_score": event.peak_score,
         "category": event.category,
         **texts_to(event.texts),
+        "verdict": event.verdict,
         **_made_by(event.provenance),
     }
 
@@ -138,6 +140,7 @@ def turn_to(reviewed: ReviewedTurn, position: int) -> Document:
         "question": turn.question,
         "answer": turn.answer,
         "evidence": [asdict(item) for item in turn.evidence],
+        "verdict": reviewed.verdict,
         **_made_by(reviewed.provenance),
     }
 
@@ -167,11 +170,12 @@ def reviewed_from(
         state=video["state"],
         label=None if video["label"] is None else tuple(video["label"]),
         texts=_texts_from(video),
-        events=tuple(_event_from(i, d, tuple(captions.get(i, ()))) for i, d in by_kind.get("event", [])),
+        events=tuple(event_from(i, d, tuple(captions.get(i, ()))) for i, d in by_kind.get("event", [])),
         instances=tuple(_instance_from(i, d) for i, d in by_kind.get("instance", [])),
-        dialogue=tuple(_turn_from(i, d) for i, d in by_kind.get("turn", [])),
+        dialogue=tuple(turn_from(i, d) for i, d in by_kind.get("turn", [])),
         questions=tuple(Question(i, d["kind"], d["about"], d["text"]) for i, d in by_kind.get("question", [])),
         provenance=_provenance_from(video),
+        threshold=video.get("threshold"),  # not in documents of stores from before there was one
     )
 
 
@@ -204,6 +208,8 @@ def _check_span(document: Document, clip: ClipRecord) -> None:
     score = document.get("peak_score")
     if score is not None and not (_is_number(score) and 0 <= score <= 1):
         raise InputError(f"peak_score must be from 0 to 1, not {score!r}.")
+    if document.get("verdict") not in (None, "confirmed"):
+        raise InputError(f"The verdict {document['verdict']!r} is unknown; an event is confirmed, changed or removed.")
 
 
 def _check_video(document: Document, clip: ClipRecord) -> None:
@@ -212,6 +218,9 @@ def _check_video(document: Document, clip: ClipRecord) -> None:
     label = document["label"]
     if label is not None and not (isinstance(label, list) and all(isinstance(name, str) for name in label)):
         raise InputError(f"The label of {clip.name} must be a list of category names, not {label!r}.")
+    threshold = document.get("threshold")
+    if threshold is not None and not (_is_number(threshold) and 0 < threshold < 1):
+        raise InputError(f"The threshold must lie between 0 and 1, not {threshold!r}.")
 
 
 def _check_instance(document: Document, clip: ClipRecord) -> None:
@@ -232,6 +241,8 @@ def _check_instance(document: Document, clip: ClipRecord) -> None:
 
 
 def _check_turn(document: Document, _clip: ClipRecord) -> None:
+    if document.get("verdict") not in (None, "confirmed"):
+        raise InputError(f"The verdict {document['verdict']!r} is unknown; an answer is confirmed, changed or removed.")
     if document["kind"] not in get_args(TurnKind):
         raise InputError(f"The kind of question {document['kind']!r} is unknown; use {', '.join(get_args(TurnKind))}.")
 
@@ -263,10 +274,16 @@ def _provenance_from(document: Document) -> Provenance:
     return Provenance(**document["provenance"], edited_by=tuple(sorted(document["editors"])))
 
 
-def _event_from(event_id: str, document: Document, clips: tuple[CaptionedClip, ...]) -> ReviewedEvent:
+def event_from(event_id: str, document: Document, clips: tuple[CaptionedClip, ...]) -> ReviewedEvent:
+    """An event of a document, with its captioned clips."""
     values = {name: document[name] for name in ("start_s", "end_s", "peak_s", "peak_score", "category")}
     return ReviewedEvent(
-        id=event_id, texts=_texts_from(document), clips=clips, provenance=_provenance_from(document), **values
+        id=event_id,
+        texts=_texts_from(document),
+        clips=clips,
+        provenance=_provenance_from(document),
+        verdict=document.get("verdict"),  # not in documents of stores from before there was one
+        **values,
     )
 
 
@@ -288,7 +305,8 @@ def _instance_from(instance_id: str, document: Document) -> ReviewedInstance:
     return ReviewedInstance(instance_id, instance, document["event_id"], _provenance_from(document))
 
 
-def _turn_from(turn_id: str, document: Document) -> ReviewedTurn:
+def turn_from(turn_id: str, document: Document) -> ReviewedTurn:
+    """A turn as a document says it is."""
     evidence = tuple(Evidence(**item) for item in document["evidence"])
     turn = Turn(document["kind"], document["question"], document["answer"], evidence)
-    return ReviewedTurn(turn_id, turn, _provenance_from(document))
+    return ReviewedTurn(turn_id, turn, _provenance_from(document), document.get("verdict"))

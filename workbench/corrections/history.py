@@ -6,6 +6,7 @@ Each call is one transaction: it has either been written whole and flushed to th
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
 
 from sqlite_utils import Database
@@ -71,8 +72,8 @@ def remove(subject: SubjectKind, subject_id: str) -> Change:
 
 
 def new_id() -> str:
-    """An id for something that a person adds: no other of the store has it."""
-    return secrets.token_hex(6)
+    """An id for something that is added: no other of the store has it, and what is added later sorts after it."""
+    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(4)}"
 
 
 def save(

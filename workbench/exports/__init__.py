@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from workbench.errors import FormatError
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 class Format:
     """A row of the table of formats; `writer`, `reader`, `unfit` are names in `workbench.exports.<module>`.
 
-    `unfit` is a function that says in a sentence why a clip cannot be written, None when it can.
+    `unfit` is a function that says in a sentence why a clip cannot be written, None when it can. `media` says where
+    videos go when they are wanted: `beside` the annotations, or `inside` the folder that the writer makes.
     """
 
     name: str
@@ -34,21 +36,42 @@ class Format:
     writer: str
     reader: str | None = None
     unfit: str | None = None
+    media: Literal["beside", "inside"] | None = None
 
-    def write(self, clips: Iterable[ReviewedClip], out: str | Path, *, left_out: list[str] | None = None) -> int:
+    def write(
+        self,
+        clips: Iterable[ReviewedClip],
+        out: str | Path,
+        *,
+        left_out: list[str] | None = None,
+        media_notes: list[str] | None = None,
+    ) -> int:
         """Write clips to a file or folder. → how many clips are in it.
 
         Args:
             left_out: takes a sentence for each clip that does not fit the format; None: such a clip is an error.
+            media_notes: write the videos too; takes a sentence for each file that could not be. None: no videos.
 
         Raises:
-            FormatError: a clip does not fit the format, or `out` cannot be written.
+            FormatError: a clip does not fit the format, `out` cannot be written, or the format has no videos.
         """
         writer: Writer = getattr(self._module(), self.writer)
+        if media_notes is not None:
+            writer = self._with_media(writer, media_notes)
         try:
             return writer(clips if left_out is None else self._fitting(clips, left_out), Path(out))
         except OSError as error:
             raise FormatError(f"{out} cannot be written ({error.strerror}); name another with --out.") from error
+
+    def _with_media(self, writer: Writer, notes: list[str]) -> Writer:
+        if self.media is None:
+            names = ", ".join(name for name, item in FORMATS.items() if item.media)
+            raise FormatError(f"{self.title} go without videos; leave --media out, or choose one of: {names}.")
+        if self.media == "inside":
+            return partial(cast("Any", writer), notes=notes)
+        from workbench.exports.media import with_media
+
+        return lambda clips, out: writer(with_media(clips, out.parent, notes), out)
 
     def _fitting(self, clips: Iterable[ReviewedClip], left_out: list[str]) -> Iterator[ReviewedClip]:
         unfit = getattr(self._module(), self.unfit) if self.unfit else None
@@ -77,14 +100,36 @@ class Format:
 FORMATS: dict[str, Format] = {
     item.name: item
     for item in (
-        Format("hivau", "HIVAU-70k annotations (JSON)", "hivau", "write_hivau", "read_hivau", "unfit"),
-        Format("hivau-jsonl", "HIVAU-70k instructions (prompt/anwser)", "hivau_jsonl", "write_prompts", "read_jsonl"),
+        Format("hivau", "HIVAU-70k annotations (JSON)", "hivau", "write_hivau", "read_hivau", "unfit", "beside"),
+        Format(
+            "hivau-jsonl",
+            "HIVAU-70k instructions (prompt/anwser)",
+            "hivau_jsonl",
+            "write_prompts",
+            "read_jsonl",
+            media="beside",
+        ),
         Format(
             "hivau-conversations",
             "HIVAU-70k instructions (conversations)",
             "hivau_jsonl",
             "write_conversations",
             "read_jsonl",
+            media="beside",
+        ),
+        Format("iac", "instance-aligned captions (JSON)", "iac", "write_iac", "read_iac", "unfit"),
+        Format("hf", "Hugging Face data set (folder)", "hf", "write_hf", media="inside"),
+        Format("coco", "COCO with video fields (JSON)", "coco", "write_coco", "read_coco", "unfit"),
+        Format("yolo", "YOLO segmentation (folder)", "yolo", "write_yolo", "read_yolo", "unfit"),
+        Format("cvat", "CVAT for video 1.1 (XML)", "cvat", "write_cvat", "read_cvat", "unfit"),
+        Format("datumaro", "Datumaro (folder)", "datumaro", "write_datumaro", "read_datumaro", "unfit"),
+        Format(
+            "labelstudio",
+            "Label Studio tasks (JSON)",
+            "labelstudio",
+            "write_labelstudio",
+            "read_labelstudio",
+            "unfit",
         ),
         Format("csv", "events as CSV", "table", "write_csv"),
         Format("vtt", "events as WebVTT subtitles", "subtitles", "write_vtt"),

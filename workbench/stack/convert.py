@@ -30,7 +30,7 @@ from workbench.stack.convert_weights import (
     read_shapes,
     write_native,
 )
-from workbench.stack.loading import save_module
+from workbench.stack.modules import save_module
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
 
 SCORER_FILE = "anomaly_scorer.pth"

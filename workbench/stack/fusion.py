@@ -15,6 +15,8 @@ import numpy as np
 from workbench.errors import StackError
 
 PARTS = ("scorer", "motion", "heatmap")
+ZERO_SHOT = "zero-shot"
+"""The part that stands in for the scorer, with the scorer's weight, where none was trained."""
 PEAK_SHARE = 1 / 64
 """Share of a heatmap's cells that make its peak: an event rarely fills more of the picture."""
 
@@ -55,8 +57,9 @@ class Fusion:
             raise StackError(f"The threshold must lie between 0 and 1, not {self.threshold}.")
 
     def __call__(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Parts `[T]` in [0, 1], by name → the fused score `[T]` in (0, 1), float32."""
-        z = sum(getattr(self, name) * logit(parts[name]) for name in PARTS) + self.bias
+        """Parts `[T]` in [0, 1], by name → the fused score `[T]` in (0, 1), float32. A part may be absent."""
+        weights = {"scorer": self.scorer, ZERO_SHOT: self.scorer, "motion": self.motion, "heatmap": self.heatmap}
+        z = sum(weights[name] * logit(part) for name, part in parts.items()) + self.bias
         return (1 / (1 + np.exp(-z))).astype(np.float32)
 
     def save(self, path: Path) -> None:

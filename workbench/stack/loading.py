@@ -1,62 +1,36 @@
-"""From a profile to a model stack on a device: strict, safetensors only, nothing fetched."""
+"""From a profile to a model stack on a device: every weight checked, no code from a checkpoint run."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
 
+from workbench.adapters import apply, read_adapter
 from workbench.errors import StackError
 from workbench.profiles import StackProfile, get_profile
-from workbench.prompts import CLASS_PROMPTS
 from workbench.stack.backbone import Backbone, InternVLBackbone
 from workbench.stack.fusion import Fusion
-from workbench.stack.heatmap import HeatmapConfig, HeatmapDecoder
-from workbench.stack.regions import RegionConfig, RegionEncoder
-from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
-from workbench.stack.segmenter import Segmenter, SegmenterSpec
+from workbench.stack.heatmap import HeatmapDecoder
+from workbench.stack.memory import enough_memory
+from workbench.stack.modules import load_module, save_module
+from workbench.stack.parts import load_heatmap, load_regions, load_scorer
+from workbench.stack.pretrained import Placement
+from workbench.stack.regions import RegionEncoder
+from workbench.stack.scorer import AnomalyScorer
+from workbench.stack.segmenter import Segmenter
+from workbench.stack.sources import Sources, locate
 
-Module = TypeVar("Module", bound=nn.Module)
+__all__ = ["ModelStack", "Placement", "load_module", "pick_device", "save_module"]
 
-
-def save_module(module: nn.Module, config: Any, folder: Path, *, dtype: torch.dtype = torch.float16) -> None:
-    """Write `config.json` and `model.safetensors` (floats as `dtype`) into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-    state = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in module.state_dict().items()}
-    save_file(state, str(folder / "model.safetensors"))
-
-
-def load_module(folder: Path, config_class: type, module_class: type[Module], device: torch.device) -> Module:
-    """Build a module from the config beside its weights and load them strictly.
-
-    Raises:
-        StackError: files are absent, or keys are missing, left over or of another shape.
-    """
-    config_path, weights_path = folder / "config.json", folder / "model.safetensors"
-    absent = [path.name for path in (config_path, weights_path) if not path.exists()]
-    if absent:
-        raise StackError(
-            f"{folder} lacks {' and '.join(absent)}. Restore the folder, or train it with `python -m finetune bundle`."
-        )
-    module = module_class(config_class(**json.loads(config_path.read_text())))
-    state, expected = load_file(str(weights_path)), module.state_dict()
-    missing = sorted(expected.keys() - state.keys())
-    left = sorted(state.keys() - expected.keys())
-    reshaped = sorted(k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape)
-    if missing or left or reshaped:
-        raise StackError(
-            f"The weights in {folder} do not fit: missing {missing[:8] or 'none'}, unexpected {left[:8] or 'none'}, "
-            f"of another shape {reshaped[:8] or 'none'}."
-        )
-    module.load_state_dict({k: v.to(expected[k].dtype) for k, v in state.items()})
-    return module.to(device).eval().requires_grad_(False)
+STAND_INS = {
+    "scorer": "the language model's own yes or no (zero-shot)",
+    "heatmap": "motion saliency",
+    "regions": "nothing (no anomaly prompts)",
+}
+"""What stands in for a part nobody has trained."""
 
 
 def pick_device(wanted: str | None = None) -> torch.device:
@@ -77,38 +51,93 @@ def pick_device(wanted: str | None = None) -> torch.device:
 
 @dataclass(slots=True)
 class ModelStack:
-    """Everything that looks at a clip. Built once, shared by all sessions; nothing in it changes while it works."""
+    """Everything that looks at a clip. Built once, shared by all sessions; nothing in it changes while it works.
+
+    A part that is None was not trained for the profile; `stand_ins` says what is used instead. `files` are those that
+    the features of the dense pass depend on.
+    """
 
     profile: StackProfile
     backbone: Backbone
-    scorer: AnomalyScorer
-    heatmap: HeatmapDecoder
-    regions: RegionEncoder
+    scorer: AnomalyScorer | None
+    heatmap: HeatmapDecoder | None
+    regions: RegionEncoder | None
     segmenter: Segmenter
     fusion: Fusion
     device: torch.device
     adapter: str | None = None
+    files: tuple[Path, ...] = ()
 
     @classmethod
-    def load(cls, profile: str | StackProfile = "bundled", *, device: str | None = None) -> ModelStack:
-        """Load every part of a profile.
+    def load(
+        cls,
+        profile: str | StackProfile = "bundled",
+        *,
+        device: str | None = None,
+        adapter: str | Path | None = None,
+        source: str | Path | None = None,
+        placement: Placement | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> ModelStack:
+        """Load every part of a profile; what is not on this machine is fetched.
+
+        Args:
+            adapter: folder of an adapter made for this profile.
+            source: folder with the weights, instead of where the profile has them from.
+            placement: spread over devices or quantised; by default spread where the GPU is too small.
+            tell: hears of what takes long (fetching, converting).
 
         Raises:
-            ProfileError: no such profile. StackError: a part is missing or does not fit.
+            ProfileError: no such profile. StackError: a part is missing or does not fit, or memory runs out.
         """
         row = get_profile(profile) if isinstance(profile, str) else profile
+        row = row if source is None else replace(row, source=Path(source))
+        info = read_adapter(adapter) if adapter is not None else None
+        if info is not None:
+            info.check_profile(row.name)
         place = pick_device(device)
-        dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-        backbone = InternVLBackbone.load(row.source / "backbone", device=place, dtype=dtype)
-        heatmap = load_module(row.source / "heatmap", HeatmapConfig, HeatmapDecoder, place)
-        heatmap.set_prototypes(*(backbone.embed_prompts(CLASS_PROMPTS[c]) for c in ("normal", "abnormal")))
+        sources = locate(row, tell=tell)
+        with enough_memory(row):
+            stack = cls._assembled(row, sources, place, placement or _roomy(row, place))
+            if info is not None:
+                apply(stack, info)
+        return stack
+
+    @classmethod
+    def _assembled(cls, row: StackProfile, sources: Sources, place: torch.device, placement: Placement) -> ModelStack:
+        backbone = _backbone(row, sources.backbone, place, placement)
         return cls(
             profile=row,
             backbone=backbone,
-            scorer=load_module(row.source / "scorer", UrdmuConfig, AnomalyScorer, place),
-            heatmap=heatmap,
-            regions=load_module(row.source / "regions", RegionConfig, RegionEncoder, place),
-            segmenter=Segmenter.load(SegmenterSpec.bundled(row.source / "segmenter"), place),
-            fusion=Fusion.load(row.source / "fusion.json"),
+            scorer=load_scorer(sources.scorer, backbone) if sources.scorer else None,
+            heatmap=load_heatmap(sources.heatmap, backbone) if sources.heatmap else None,
+            regions=load_regions(sources.regions, backbone) if sources.regions and sources.heatmap else None,
+            segmenter=Segmenter.load(sources.segmenter, place),
+            fusion=Fusion.load(sources.fusion),
             device=place,
+            files=(sources.backbone, *([sources.heatmap] if sources.heatmap else [])),
         )
+
+    @property
+    def stand_ins(self) -> dict[str, str]:
+        """What is used in place of parts that were not trained for this profile, by part."""
+        return {name: text for name, text in STAND_INS.items() if getattr(self, name) is None}
+
+
+def _backbone(row: StackProfile, folder: Path, place: torch.device, placement: Placement) -> Backbone:
+    dtype = torch.float32
+    if place.type == "cuda" and row.dtype == "bfloat16" and torch.cuda.is_bf16_supported():
+        dtype = torch.bfloat16
+    if row.family == "qwen":
+        from workbench.stack.qwen import QwenVLBackbone
+
+        return QwenVLBackbone.load(folder, device=place, dtype=dtype, placement=placement, image_size=row.image_size)
+    return InternVLBackbone.load(folder, device=place, dtype=dtype, placement=placement)
+
+
+def _roomy(row: StackProfile, place: torch.device) -> Placement:
+    """Spread over what there is when the GPU asked for has less free memory than the profile needs."""
+    if place.type != "cuda":
+        return Placement()
+    free, _ = torch.cuda.mem_get_info(place)
+    return Placement(spread=free / 1e9 < row.memory_gb)

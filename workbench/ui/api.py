@@ -1,5 +1,7 @@
 """The named endpoints for programs: `analyze` and `ask`. They keep no session; a clip is known by its content.
 
+What is analysed enters the store, so that it can be corrected and exported (`api_store.py`).
+
 client = gradio_client.Client("http://127.0.0.1:7860")
 analysis = client.predict(handle_file("clip.mp4"), api_name="/analyze")
 answer = client.predict(handle_file("clip.mp4"), "Is anything abnormal happening?", api_name="/ask")
@@ -19,6 +21,8 @@ from workbench.records import Analysis
 from workbench.ui.services import Services
 from workbench.ui.session import Review
 
+PROGRAM = "a program"
+
 
 @contextmanager
 def _analysed(services: Services, path: str | None) -> Iterator[tuple[Review, Analysis]]:
@@ -28,7 +32,9 @@ def _analysed(services: Services, path: str | None) -> Iterator[tuple[Review, An
     review = services.open_review(path)
     run = services.analyse(review)
     try:
-        yield review, run.result()
+        review.analysis = run.result()
+        services.desk.enter(review, services.desk.annotator(PROGRAM))
+        yield review, review.analysis
     finally:
         run.cancel()
         review.close()

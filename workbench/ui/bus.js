@@ -1,10 +1,18 @@
-// What the parts of the page share: one event bus, a clock, element builders and the keyboard.
+// What the parts of the page share: one event bus, a clock and element builders (keys.js has the keyboard).
 // A click on the timeline, a row, a card or a chip becomes a `seek`; the viewer answers with `moved`.
 // Nothing here touches `innerHTML` with data: text goes in through `textContent` and attributes only.
 window.aw = (() => {
   const target = new EventTarget();
-  const on = (name, handler) => target.addEventListener(name, (event) => handler(event.detail));
-  const emit = (name, detail = {}) => target.dispatchEvent(new CustomEvent(name, { detail }));
+  // What the store says last is kept for parts of the page that come to listen later.
+  const KEPT = new Set(["events", "select", "selected", "moved"]), last = new Map();
+  const on = (name, handler) => {
+    target.addEventListener(name, (event) => handler(event.detail));
+    if (last.has(name)) handler(last.get(name));
+  };
+  const emit = (name, detail = {}) => {
+    if (KEPT.has(name)) last.set(name, detail);
+    target.dispatchEvent(new CustomEvent(name, { detail }));
+  };
 
   const clock = (seconds, digits = 2) => {
     const s = Math.max(0, Number(seconds) || 0);
@@ -38,36 +46,6 @@ window.aw = (() => {
     return thumbnails.get(id);
   };
 
-  const KEYS = [
-    ["ArrowLeft", { step: -1 }, "←  →", "one frame back / on"],
-    ["ArrowRight", { step: 1 }],
-    ["Shift+ArrowLeft", { stride: -1 }, "⇧ ←  ⇧ →", "one scored (dense) frame back / on"],
-    ["Shift+ArrowRight", { stride: 1 }],
-    ["PageUp", { event: -1 }, "PgUp  PgDn", "peak of the previous / next event"],
-    ["PageDown", { event: 1 }],
-    ["Home", { edge: -1 }, "Home  End", "first / last frame"],
-    ["End", { edge: 1 }],
-    [" ", { play: true }, "Space", "play / pause"],
-    ["h", { layer: "heat" }, "h  m  b  l", "heatmap, masks, boxes, labels"],
-    ["m", { layer: "masks" }],
-    ["b", { layer: "boxes" }],
-    ["l", { layer: "labels" }],
-    ["z", { zoom: "event" }, "z  0", "zoom to the event / whole clip"],
-    ["0", { zoom: "all" }],
-    ["?", { help: true }, "?", "this list"],
-  ];
-  const bindings = new Map(KEYS.map(([key, command]) => [key, command]));
-  const keyboard = (element) => element.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
-    if (event.target.matches("button") && (event.key === " " || event.key === "Enter")) return;
-    const shifted = event.shiftKey && event.key.startsWith("Arrow");
-    const command = bindings.get(shifted ? `Shift+${event.key}` : event.key);
-    if (!command) return;
-    event.preventDefault();
-    event.stopPropagation();
-    emit("command", command);
-  });
-
   // Rows, cards and chips drawn by Python carry data-seek-s (and perhaps data-frame, data-instance).
   const seekers = (element) => {
     const act = (event) => {
@@ -95,5 +73,5 @@ window.aw = (() => {
     localStorage.setItem("aw-theme", dark ? "dark" : "light");
   };
 
-  return { on, emit, clock, h, svg, thumbnail, keyboard, seekers, parse, toggleTheme, KEYS };
+  return { on, emit, clock, h, svg, thumbnail, seekers, parse, toggleTheme };
 })();

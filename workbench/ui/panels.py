@@ -1,4 +1,4 @@
-"""What Python writes as HTML: the clip's line, events, instances, evidence chips. Every string from outside is escaped.
+"""What Python writes as HTML: header, the clip's line, progress, the frames that were read. Every string is escaped.
 
 Anything with `data-frame` or `data-seek-s` takes the viewer there when it is clicked (see `bus.js`).
 """
@@ -6,19 +6,14 @@ Anything with `data-frame` or `data-seek-s` takes the viewer there when it is cl
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from workbench.plots import clock
-from workbench.records import Event, Evidence, Instance
+from workbench.records import Event, ReviewedEvent
 from workbench.ui.runs import Progress
 from workbench.ui.session import Review
-from workbench.ui.timeline import peak_frame
-from workbench.ui.viewer import role_colour
 
-SEEK_JS = "window.aw.seekers(element);"
 STAGES = {"encode": "reading the clip", "score": "scoring", "done": "finishing", "instances": "finding instances"}
-NO_EVENTS = "Nothing here rises above the threshold. The curve and the heatmap still show where it came closest."
-NO_EVIDENCE = "this answer names no evidence in the clip"
 
 
 def _hint(text: str) -> str:
@@ -46,7 +41,7 @@ def clip_html(review: Review | None) -> str:
     if review.analysis is not None:
         stride = review.analysis.dense.stride
         facts.append("every frame scored" if stride == 1 else f"every {ordinal(stride)} frame scored")
-        verdict = verdict_html(review.analysis.events)
+        verdict = verdict_html(review.reviewed.events if review.reviewed else review.analysis.events)
     warnings = "; ".join(review.analysis.warnings if review.analysis else info.warnings)
     mark = f'<abbr title="{html.escape(warnings)}">⚠</abbr>' if warnings else ""
     return (
@@ -61,11 +56,11 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def verdict_html(events: list[Event]) -> str:
+def verdict_html(events: Sequence[Event | ReviewedEvent]) -> str:
     """The verdict in a word, with the highest score."""
     if not events:
         return '<b class="aw-verdict is-calm">nothing above threshold</b>'
-    peak = max(event.peak_score for event in events)
+    peak = max(event.peak_score or 0.0 for event in events)
     return f'<b class="aw-verdict is-hot">{len(events)} event{"s" * (len(events) > 1)} · peak {peak:.2f}</b>'
 
 
@@ -80,67 +75,6 @@ def progress_html(progress: Progress | None, note: str = "") -> str:
         f'<div class="aw-progress" role="progressbar" aria-label="Progress" {state}>'
         f'<span>{stage}</span><i style="width:{percent}%"></i><em>{percent} %</em></div>'
     )
-
-
-def events_html(review: Review | None) -> str:
-    """The events as a table; a row takes the viewer to its peak."""
-    if review is None or review.analysis is None:
-        return _hint("Events appear here once the clip is analysed.")
-    events = review.analysis.events
-    if not events:
-        return _hint(NO_EVENTS)
-    rows = []
-    for number, event in enumerate(events, 1):
-        cells = [
-            str(number), event.category or "anomaly", clock(event.start_s, 2), clock(event.end_s, 2),
-            f"{event.end_s - event.start_s:.2f} s", clock(event.peak_s, 2),
-        ]  # fmt: skip
-        bar = f'<i style="width:{100 * event.peak_score:.0f}%"></i><b>{event.peak_score:.2f}</b>'
-        rows.append(
-            f'<tr tabindex="0" data-frame="{peak_frame(review, event.peak_s)}" '
-            f'aria-label="Event {number}: {html.escape(cells[1])}">'
-            f"{''.join(f'<td>{html.escape(c)}</td>' for c in cells)}<td class='aw-meter'>{bar}</td></tr>"
-        )
-    head = "".join(f"<th>{h}</th>" for h in ("#", "Event", "From", "To", "Length", "Peak at", "Peak score"))
-    return f'<table class="aw-table"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-
-
-def instances_html(review: Review | None) -> str:
-    """The instances as cards: role, looks, motion, when; a card takes the viewer there and marks its box."""
-    if review is None or review.analysis is None:
-        return _hint("People and objects that take part in the events appear here.")
-    if not review.instances:
-        return _hint("Press “Find instances” to look for who takes part, with masks, roles and a description each.")
-    return f'<div class="aw-instances">{"".join(instance_card(review, i) for i in review.instances)}</div>'
-
-
-def instance_card(review: Review, instance: Instance) -> str:
-    """One instance."""
-    times = review.clip.times_s
-    first, last = (float(times[min(max(0, f), len(times) - 1)]) for f in (instance.first_frame, instance.last_frame))
-    lines = [("looks", instance.appearance), ("moves", instance.motion)]
-    texts = "".join(f"<p><i>{k}</i>{html.escape(v)}</p>" for k, v in lines if v)
-    return (
-        f'<article class="aw-instance" style="--role:{role_colour(instance.role)}" tabindex="0" '
-        f'data-frame="{instance.first_frame}" data-instance="{instance.id}" '
-        f'aria-label="Instance {instance.id}, {html.escape(instance.role)}">'
-        f"<h3><b>{instance.id}</b>{html.escape(instance.role)}<span>{html.escape(instance.category)}</span>"
-        f"<time>{clock(first, 1)}–{clock(last, 1)}</time></h3>{texts}</article>"
-    )
-
-
-def chips_html(evidence: Iterable[Evidence], *, answered: bool) -> str:
-    """The evidence of the newest answer as chips that seek; an answer without any is marked so."""
-    chips = []
-    for item in dict.fromkeys(evidence):
-        span = f"{clock(item.start_s, 1)}–{clock(item.end_s, 1)}"
-        who = f"instance {item.instance_id} · " if item.instance_id is not None else ""
-        extra = f' data-instance="{item.instance_id}"' if item.instance_id is not None else ""
-        where = f'data-seek-s="{item.start_s:.4f}" data-until-s="{item.end_s:.4f}"{extra}'
-        chips.append(f'<button type="button" class="aw-chip" {where}>{who}{span}</button>')
-    if chips:
-        return f'<div class="aw-chips"><span>rests on</span>{"".join(chips)}</div>'
-    return f'<div class="aw-chips">{f"<span>{NO_EVIDENCE}</span>" if answered else ""}</div>'
 
 
 def sampled_html(review: Review | None, session_id: str) -> str:

@@ -53,12 +53,14 @@ def open_and_analyse(
     review = services.open_review(path, name)
     session.cancel()
     session.review = review
+    session.opened.add(review.clip.info.sha256)
     yield replace(current(session), progress=Progress("opening", 0.0))
     run = session.run = services.analyse(review)
     try:
         for progress in run.updates():
             yield PageView(review, progress, timeline.partial_payload(session.id, review, progress.partial))
         review.analysis = run.result()
+        services.desk.enter(review, session.annotator)
     except Cancelled:
         pass
     finally:
@@ -94,6 +96,7 @@ def find_instances(services: Services, session: Session) -> Iterator[PageView]:
         InputError: no analysed clip, or other work is still running.
     """
     analysis, review = session.require_analysis(), session.require_review()
+    review.require_reviewed()
     if session.run is not None and session.run.active:
         raise InputError("This clip is still being worked on; wait for it or cancel it.")
     run = session.run = services.find_instances(review, analysis)
@@ -101,8 +104,9 @@ def find_instances(services: Services, session: Session) -> Iterator[PageView]:
     try:
         for progress in run.updates():
             yield PageView(review, progress)
-        analysis.instances = run.result()
-        note = "" if analysis.instances else "no instance found"
+        found = run.result()
+        note = "" if found else "no instance found"
+        services.desk.replace_instances(review, session.annotator, found)
     except Cancelled:
         note = "cancelled"
     finally:

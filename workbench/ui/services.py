@@ -1,21 +1,26 @@
-"""What the page asks of the library: open a clip, analyse it, find instances, hold a dialogue.
+"""What the page asks of the library: open a clip, analyse it, find instances, hold a dialogue, keep what was found.
 
 Built once in `app.py`. The model stack is loaded in the background, so that the page is there at once.
 """
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
 import tempfile
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from workbench.errors import StackError, WorkbenchError
 from workbench.profiles import ASSETS, get_profile
 from workbench.records import Analysis, Instance
+from workbench.ui.desk import Desk
 from workbench.ui.runs import Report, Run
 from workbench.ui.session import Review, Session, SessionTable
 
@@ -23,11 +28,13 @@ if TYPE_CHECKING:
     from workbench.conversation import Conversation
     from workbench.stack.loading import ModelStack
 
+REMEMBERED = 8  # analyses kept in memory, so that a reload or a second look costs nothing
+T = TypeVar("T")
 PLAYABLE = {"mov,mp4,m4a,3gp,3g2,mj2": {"h264", "av1"}, "matroska,webm": {"vp8", "vp9", "av1"}}
 
 
 class Services:
-    """Everything behind the page: the stack of `profile`, the sessions, the worker, and a folder for caches."""
+    """Everything behind the page: the stack of `profile`, the sessions, the worker, the store, a folder for caches."""
 
     def __init__(
         self,
@@ -37,13 +44,29 @@ class Services:
         samples_dir: Path | None = None,
         device: str | None = None,
         load: Callable[[str | None], ModelStack] | None = None,
+        store: Path | None = None,
+        annotator: str | None = None,
+        public: bool = False,
     ) -> None:
-        """`load` makes the stack for a device; by default that of `profile`."""
+        """`load` makes the stack for a device; by default that of `profile`.
+
+        Args:
+            store: the SQLite file of corrections; one in the work folder if None.
+            annotator: whose name the history bears until they give another; the system's user if None.
+            public: strangers share the page: each has a layer of their own and sees only clips they opened.
+
+        Raises:
+            StoreError: the store cannot be opened. ProfileError: there is no such profile.
+        """
         self.profile = get_profile(profile)
         self._owns_work_dir = work_dir is None
         self._features_dir = None if work_dir is None else work_dir / "features"  # None: the user's own cache
         self.work_dir = work_dir or Path(tempfile.mkdtemp(prefix="workbench-"))
         self.samples_dir = samples_dir or ASSETS / "samples"
+        self.desk = Desk(store or self.work_dir / "corrections.db", public=public)
+        self._annotator = annotator or _user_name()
+        self._known: OrderedDict[tuple[str, str], Analysis] = OrderedDict()
+        self._known_lock = threading.Lock()
         self.sessions = SessionTable()
         self._worker = ThreadPoolExecutor(1, "stack")
         self._media = ThreadPoolExecutor(1, "media")
@@ -68,13 +91,29 @@ class Services:
         adapter = f"adapter {stack.adapter}" if stack.adapter else ""
         return " · ".join(filter(None, [stack.profile.title, adapter, str(stack.device).upper()]))
 
+    def new_session(self) -> Session:
+        """A session for a visitor who has just come; strangers get a name nobody else has."""
+        session = self.sessions.create()
+        session.annotator = self.desk.annotator(f"guest {session.id[:8]}" if self.desk.public else self._annotator)
+        return session
+
     def open_review(self, path: str | Path, name: str | None = None) -> Review:
-        """Open a clip, with the ground truth beside it when there is one. Raises `ClipError` when it cannot be read."""
+        """Open a clip, with the ground truth beside it when there is one; an upload is kept beside the store.
+
+        Raises:
+            ClipError: it cannot be read. StoreError: it cannot be kept.
+        """
         from workbench.video import Clip
 
         path = Path(path)
         clip = Clip.open(path)
-        return Review(clip, name or path.name, path if plays_in_browser(path) else None, truth=truth_of(path))
+        try:
+            kept = self.desk.keep(path, clip.info.sha256, self.samples_dir)
+            player = kept if plays_in_browser(kept) else None
+        except WorkbenchError:
+            clip.close()
+            raise
+        return Review(clip, name or path.name, player, kept, truth=truth_of(path))
 
     def analyse(self, review: Review) -> Run[Analysis]:
         """Start the analysis of a clip; the stage and the curve so far come as progress."""
@@ -84,11 +123,32 @@ class Services:
         def work(report: Report) -> Analysis:
             report("loading the model stack", 0.0)
             stack = self.stack()
+            known = self._recall(review.clip.info.sha256, stack)
+            if known is not None:
+                return known
             analysis = analyse(review.clip, stack, progress=report, cache_dir=self._features_dir)
             report("naming the events", 0.0)
             name_events(stack, analysis)
+            self._remember(analysis, stack)
             return analysis
 
+        return Run(work, self._worker)
+
+    def _recall(self, sha256: str, stack: ModelStack) -> Analysis | None:
+        """A copy for one review of what was analysed before; instances and dialogue are the store's business."""
+        with self._known_lock:
+            known = self._known.get((sha256, stack.adapter or ""))
+        return None if known is None else replace(known, events=list(known.events), instances=[], dialogue=[])
+
+    def _remember(self, analysis: Analysis, stack: ModelStack) -> None:
+        kept = replace(analysis, events=list(analysis.events), instances=[], dialogue=[])
+        with self._known_lock:
+            self._known[(analysis.clip.sha256, stack.adapter or "")] = kept
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+
+    def start(self, work: Callable[[Report], T]) -> Run[T]:
+        """Start other work of the stack; it waits its turn in the worker."""
         return Run(work, self._worker)
 
     def find_instances(self, review: Review, analysis: Analysis) -> Run[list[Instance]]:
@@ -121,6 +181,11 @@ class Services:
         return Run(work, self._media)
 
     @property
+    def exports_dir(self) -> Path:
+        """Where exports that were asked for by programs are written."""
+        return self.work_dir / "exports"
+
+    @property
     def proxies_dir(self) -> Path:
         """Where browser-playable copies are kept."""
         return self.work_dir / "proxies"
@@ -128,10 +193,18 @@ class Services:
     def close(self) -> None:
         """End all work and remove the work folder if it was made here."""
         self.sessions.close()
+        self.desk.close()
         for pool in (self._worker, self._media, self._loader):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._owns_work_dir:
             shutil.rmtree(self.work_dir, ignore_errors=True)
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "analyst"
 
 
 def plays_in_browser(path: Path) -> bool:

@@ -15,14 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InputError
-from workbench.records import Analysis, Instance
+from workbench.records import Analysis, Instance, ReviewedClip
 
 if TYPE_CHECKING:
     from workbench.conversation import Conversation
+    from workbench.ui.chat import Pending
     from workbench.ui.runs import Run
     from workbench.video import Clip
 
 MAX_SESSIONS = 32
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """Whose name the history bears, and the layer their corrections go to."""
+
+    name: str
+    layer: str = "main"
 
 
 @dataclass
@@ -32,16 +41,31 @@ class Review:
     clip: Clip
     name: str
     player: Path | None
+    file: Path | None = None
+    """Where the clip lies for good; the upload it came from goes away."""
     key: str = field(default_factory=lambda: secrets.token_hex(6))
     truth: list[tuple[float, float, str]] = field(default_factory=list)
     analysis: Analysis | None = None
     conversation: Conversation | None = None
-    messages: list[dict[str, Any]] = field(default_factory=list)
+    pending: Pending | None = None
+    """The answer that is being written; all others are in the store."""
+    live_turn: str | None = None
+    """The id of the last answer that `conversation` gave."""
+    stopped: set[str] = field(default_factory=set)
+    """Answers that were stopped."""
+    reviewed: ReviewedClip | None = None
+    """The clip as it stands in the store, with all corrections; None before it is analysed."""
 
     @property
     def instances(self) -> list[Instance]:
         """The instances found so far; none before the clip is analysed."""
         return self.analysis.instances if self.analysis else []
+
+    def require_reviewed(self) -> ReviewedClip:
+        """The clip as it stands in the store. Raises `InputError` before it is analysed."""
+        if self.reviewed is None:
+            raise InputError("This clip is not analysed yet; wait for the progress bar or analyse it again.")
+        return self.reviewed
 
     def close(self) -> None:
         """Release the decoder."""
@@ -53,8 +77,13 @@ class Session:
     """One visitor's tab."""
 
     id: str
+    annotator: Annotator = Annotator("analyst")
     review: Review | None = None
     """The clip on the page."""
+    serial: int = 0
+    """Counts what the page was told of events, so that telling it the same again is seen as something new."""
+    opened: set[str] = field(default_factory=set)
+    """Content hashes of the clips opened here: all that a visitor among strangers may see of the library."""
     settled: Review | None = None
     """The clip analysed last: where the page returns to when a newer one fails or is cancelled."""
     run: Run[Any] | None = None

@@ -28,11 +28,17 @@ def theme() -> gr.themes.Base:
     )  # fmt: skip
 
 
+STYLES = (
+    "page.css", "viewer.css", "timeline.css", "event_list.css", "shelf.css", "instances.css", "dialogue.css",
+)  # fmt: skip
+SCRIPTS = ("bus.js", "keys.js", "place.js")
+
+
 def css() -> str:
     """All style sheets of the page in one text."""
-    return "\n".join((_HERE / name).read_text("utf-8") for name in ("page.css", "viewer.css", "timeline.css"))
+    return "\n".join((_HERE / name).read_text("utf-8") for name in STYLES)
 
 
 def head() -> str:
-    """What goes into `<head>`: the script that the parts of the page share."""
-    return f"<script>{(_HERE / 'bus.js').read_text('utf-8')}</script>"
+    """What goes into `<head>`: the scripts that the parts of the page share, in the order they need each other."""
+    return "".join(f"<script>{(_HERE / name).read_text('utf-8')}</script>" for name in SCRIPTS)

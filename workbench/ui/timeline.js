@@ -1,4 +1,4 @@
-// Body of the timeline's js_on_load: `element`, `props`, `server`, `trigger`, `watch` come from gr.HTML.
+// Body of the timeline's js_on_load: axes, curves, playhead, zoom. timeline_spans.js goes on in the same scope.
 const { h, svg, clock, emit, on } = window.aw;
 const root = element.querySelector(".aw-tl");
 const body = root.querySelector(".aw-tl-body");
@@ -7,7 +7,7 @@ const tip = body.querySelector(".aw-tip");
 const readout = root.querySelector(".aw-tl-read");
 const PART_NAMES = { scorer: "network", motion: "motion", heatmap: "heatmap" };
 const PAD = { left: 34, right: 12, top: 26, bottom: 20 };
-let data = null, view = [0, 1], playhead = 0, currentEvent = -1, dragging = false;
+let data = null, view = [0, 1], playhead = 0, dragging = false;
 let size = { width: 0, height: 0 };
 
 const inner = () => ({ width: Math.max(1, size.width - PAD.left - PAD.right), height: Math.max(1, size.height - PAD.top - PAD.bottom) });
@@ -52,26 +52,9 @@ function drawCurves() {
   const shape = data.score.length ? data.score : Object.values(data.parts)[0];   // while it runs, motion is all there is
   const area = `${line(shape)}L${x(data.time_s.at(-1)).toFixed(1)} ${y(0)}L${x(data.time_s[0]).toFixed(1)} ${y(0)}Z`;
   group.append(svg("path", { class: "aw-area", d: area }));
-  if (data.threshold !== null) group.append(svg("path", { class: "aw-area-hot", d: area, "clip-path": "url(#aw-tl-hot)" }));
+  if (threshold() !== null) group.append(svg("path", { class: "aw-area-hot", d: area, "clip-path": "url(#aw-tl-hot)" }));
   for (const [name, values] of Object.entries(data.parts)) group.append(svg("path", { class: `aw-part aw-part-${partColour(name)}`, d: line(values) }));
   if (data.score.length) group.append(svg("path", { class: "aw-curve", d: line(data.score) }));
-  return group;
-}
-
-function drawSpans() {
-  const group = svg("g", { "clip-path": "url(#aw-tl-clip)" });
-  data.truth.forEach((span) => group.append(svg("rect", { class: "aw-truth", x: x(span.start_s), width: Math.max(2, x(span.end_s) - x(span.start_s)), y: y(0) - 3, height: 3 },
-    svg("title", { text: `Ground truth: ${span.category}` }))));
-  data.events.forEach((event, i) => {
-    const left = x(event.start_s), width = Math.max(3, x(event.end_s) - left);
-    const name = `Event ${i + 1}${event.category ? `, ${event.category}` : ""}: ${clock(event.start_s, 1)} to ${clock(event.end_s, 1)}, peak ${event.peak_score.toFixed(2)}`;
-    const label = event.category || `event ${i + 1}`;
-    const span = svg("g", { class: `aw-span${i === currentEvent ? " is-current" : ""}`, role: "button", "aria-label": name });
-    span.append(svg("rect", { class: "aw-span-band", x: left, width, y: PAD.top, height: inner().height }),
-      svg("rect", { class: "aw-span-cap", x: left, width, y: PAD.top - 3, height: 3 }));
-    if (width > label.length * 6 + 8) span.append(svg("text", { x: left + 5, y: PAD.top + 12, text: label }));
-    group.append(span);
-  });
   return group;
 }
 
@@ -88,20 +71,7 @@ function drawMarks() {
     node.addEventListener("pointerleave", hideTip);
     group.append(node);
   });
-  data.events.filter((event) => visible(event.peak_s)).forEach((event, i) => {
-    const node = svg("circle", { class: "aw-peak", cx: x(event.peak_s), cy: y(event.peak_score), r: 4.5, role: "button", "aria-label": `Peak of event ${i + 1}` });
-    node.addEventListener("pointerdown", (e) => { e.stopPropagation(); root.focus({ preventScroll: true }); emit("seek", { frame: event.peak_frame }); });
-    group.append(node);
-  });
   return group;
-}
-
-function drawThreshold() {
-  if (data.threshold === null) return svg("g", {});
-  const at = y(data.threshold);
-  return svg("g", { class: "aw-threshold" },
-    svg("line", { x1: PAD.left, x2: size.width - PAD.right, y1: at, y2: at }),
-    svg("text", { x: size.width - PAD.right - 2, y: at - 4, "text-anchor": "end", text: `threshold ${data.threshold.toFixed(2)}` }));
 }
 
 function draw() {
@@ -110,12 +80,12 @@ function draw() {
   canvas.replaceChildren();
   if (!data || !size.width) return;
   canvas.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
-  const hot = data.threshold === null ? 0 : y(data.threshold) - PAD.top;
+  const hot = threshold() === null ? 0 : y(threshold()) - PAD.top;
   canvas.append(
     svg("defs", {},
       svg("clipPath", { id: "aw-tl-clip" }, svg("rect", { x: PAD.left, y: 0, width: inner().width, height: size.height })),
       svg("clipPath", { id: "aw-tl-hot" }, svg("rect", { x: PAD.left, y: PAD.top, width: inner().width, height: Math.max(0, hot) }))),
-    drawAxis(), drawSpans(), drawCurves(), drawThreshold(), drawMarks(),
+    drawAxis(), drawSpans(), drawCurves(), drawThreshold(), drawMarks(), drawPeaks(),
     svg("line", { class: "aw-hover", y1: PAD.top, y2: size.height - PAD.bottom, visibility: "hidden" }),
     svg("g", { class: "aw-playhead" },
       svg("line", { y1: PAD.top - 4, y2: size.height - PAD.bottom }),
@@ -171,22 +141,6 @@ function zoomTo(start, end) {
   draw();
 }
 
-canvas.addEventListener("pointerdown", (event) => {
-  if (!data || event.button !== 0) return;
-  root.focus({ preventScroll: true });
-  dragging = true;
-  canvas.setPointerCapture(event.pointerId);
-  emit("seek", { t: timeAt(event.offsetX) });
-});
-canvas.addEventListener("pointermove", (event) => {
-  const px = event.clientX - canvas.getBoundingClientRect().left;
-  hover(px);
-  if (dragging) emit("seek", { t: timeAt(px) });
-});
-canvas.addEventListener("pointerup", () => { dragging = false; });
-canvas.addEventListener("pointercancel", () => { dragging = false; });
-canvas.addEventListener("pointerleave", leave);
-canvas.addEventListener("dblclick", () => { if (data) { view = [0, data.duration_s]; draw(); } });
 canvas.addEventListener("wheel", (event) => {
   if (!data || !(event.ctrlKey || event.shiftKey)) return;   // plain wheel scrolls the page
   event.preventDefault();
@@ -196,20 +150,18 @@ canvas.addEventListener("wheel", (event) => {
 on("moved", ({ t, frame }) => {
   playhead = t;
   root.dataset.frame = frame;
-  if (!data) return;
-  const inside = data.events.findIndex((event) => t >= event.start_s && t <= event.end_s);
-  if (inside !== currentEvent) { currentEvent = inside; draw(); } else movePlayhead();
+  if (data) movePlayhead();
 });
 on("command", ({ zoom: wanted }) => {
   if (!data || !wanted) return;
-  const event = data.events[currentEvent] || data.events[0];
+  const event = events().find((item) => item.id === selected) || events()[0];
   if (wanted === "event" && event) zoomTo(event.start_s, event.end_s);
   else { view = [0, data.duration_s]; draw(); }
 });
 
 function load() {
   const next = window.aw.parse(props.value);
-  if (!next || next.key !== data?.key) { view = [0, next?.duration_s || 1]; playhead = 0; currentEvent = -1; }
+  if (!next || next.key !== data?.key) { view = [0, next?.duration_s || 1]; playhead = 0; }
   data = next;
   root.dataset.points = data ? data.score.length : 0;
   root.querySelector(".aw-parts").replaceChildren(...Object.keys(data?.parts || {}).map((name) =>
@@ -217,7 +169,3 @@ function load() {
   root.querySelector("[data-legend=truth]").hidden = !data?.truth.length;
   draw();
 }
-window.aw.keyboard(root);
-new ResizeObserver(draw).observe(body);
-watch("value", load);
-load();

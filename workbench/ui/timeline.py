@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workbench.features import PartialCurve
 
 MAX_POINTS = 4000
+SCRIPTS = ("timeline.js", "timeline_spans.js")
 _HERE = Path(__file__).parent
 
 TEMPLATE = """
@@ -26,6 +27,8 @@ TEMPLATE = """
     <span class="aw-parts"></span>
     <span class="aw-key aw-key-sample">frames read</span>
     <span class="aw-key aw-key-uniform" title="where an even sampling would have looked">uniform</span>
+    <span class="aw-key aw-key-event">event</span>
+    <span class="aw-key aw-key-mine" title="by a person; dashed: what the model had said">corrected</span>
     <span class="aw-key aw-key-truth" data-legend="truth" hidden>ground truth</span>
     <span class="aw-tl-read"></span>
   </div>
@@ -108,7 +111,7 @@ def payload(session_id: str, review: Review, analysis: Analysis) -> dict[str, An
 def build_timeline(thumbnail: Any) -> gr.HTML:
     """The component; its value is the payload as JSON text. `thumbnail` answers the markers' hover."""
     return gr.HTML(
-        value="", html_template=TEMPLATE, js_on_load=(_HERE / "timeline.js").read_text("utf-8"),
+        value="", html_template=TEMPLATE, js_on_load="\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS),
         apply_default_css=False, server_functions=[thumbnail], elem_id="aw-timeline",
     )  # fmt: skip
 

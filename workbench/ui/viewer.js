@@ -1,13 +1,15 @@
-// Body of the viewer's js_on_load. It owns the position in the clip: it answers `seek` and `command`, and says `moved`.
-const { h, svg, clock, emit, on, KEYS } = window.aw;
+// First part of the viewer's js_on_load; playing and prompting follow in files of their own. It owns the position in
+// the clip: it answers `seek` and `command`, and says `moved`.
+const { h, svg, clock, emit, on } = window.aw;
 const root = element.querySelector(".aw-viewer");
 const find = (selector) => root.querySelector(selector);
-const stage = find(".aw-stage"), sheet = find(".aw-sheet"), help = find(".aw-help");
+const stage = find(".aw-stage"), sheet = find(".aw-sheet");
 const base = find(".aw-base"), heat = find(".aw-heat"), masks = find(".aw-masks"), boxes = find(".aw-boxes"), screen = find(".aw-play");
 const layers = { heat: true, masks: true, boxes: true, labels: true };
 const cache = new Map();
 const CACHED = 90;
 let clip = null, shown = null, wanted = null, target = null, busy = false, moved = false, selected = null, playing = false, until = null, rate = 1;
+let looping = false, film = null;   // film: what is drawn over a playing picture, fetched once per version of the overlays
 
 const player = () => document.querySelector("#aw-video video");
 const pixels = () => [480, 640, 960, 1280, 1920].find((w) => w >= stage.clientWidth * Math.min(2, devicePixelRatio)) || 1920;
@@ -59,8 +61,9 @@ async function show(reply) {
   shown = reply;
   root.dataset.frame = reply.frame;
   root.dataset.version = clip.version;
-  stage.classList.remove("is-playing");
+  if (!playing) stage.classList.remove("is-playing");
   overlays();
+  drawPen();
   if (!playing) syncPlayer(reply.time_s);
   told(reply.frame, reply.time_s, reply.score);
 }
@@ -106,53 +109,8 @@ function syncPlayer(t) {
   if (video && video.readyState > 0 && Math.abs(video.currentTime - t) > 0.02) video.currentTime = t;
 }
 
-// Playing shows the browser's own decoding for smoothness; a pause puts the exact decoded frame back.
-function play(end = null) {
-  const video = player();
-  if (!video || !clip) return;
-  until = end;
-  video.playbackRate = rate;
-  video.play().catch(() => note("The browser cannot play this file; stepping by frame still works."));
-}
-function pause() { const video = player(); if (video) video.pause(); }
-function tick() {
-  const video = player();
-  if (!playing || !video || !clip) return;
-  if (video.videoWidth) {
-    if (screen.width !== video.videoWidth) { screen.width = video.videoWidth; screen.height = video.videoHeight; }
-    screen.getContext("2d").drawImage(video, 0, 0);
-    stage.classList.add("is-playing");
-  }
-  told(Math.min(clip.n_frames - 1, Math.round(video.currentTime * clip.fps)), video.currentTime, null);
-  if (until !== null && video.currentTime >= until) { until = null; video.pause(); }
-  requestAnimationFrame(tick);
-}
-document.addEventListener("play", (event) => {
-  if (event.target !== player() || !clip) return;
-  playing = true;
-  playButton();
-  requestAnimationFrame(tick);
-}, true);
-document.addEventListener("pause", (event) => {
-  if (event.target !== player() || !playing) return;
-  playing = false;
-  playButton();
-  if (clip) seek({ t: event.target.currentTime });
-}, true);
-document.addEventListener("loadeddata", (event) => { if (event.target === player() && shown && !playing) syncPlayer(shown.time_s); }, true);
-function playButton() {
-  find("[data-do=play]").setAttribute("aria-label", playing ? "Pause" : "Play");
-  root.classList.toggle("is-on", playing);
-}
-
 function note(text) { const node = find(".aw-note"); node.textContent = text; node.hidden = !text; }
 
-function nextEvent(direction) {
-  const now = shown ? shown.frame : 0;
-  const peaks = clip.events.map((event) => event.peak_frame).sort((a, b) => a - b);
-  const found = direction > 0 ? peaks.find((peak) => peak > now) : peaks.reverse().find((peak) => peak < now);
-  if (found !== undefined) go(found);
-}
 function go(frame) { moved = true; if (playing) pause(); seek({ frame: Math.min(clip.n_frames - 1, Math.max(0, frame)) }); }
 const here = () => (target ?? shown?.frame ?? 0);   // a step counts from where the last one leads, shown yet or not
 const dense = (direction) => {
@@ -169,19 +127,20 @@ function toggle(name, value) {
 on("seek", ({ t, frame, instance }) => {
   if (!clip) return;
   moved = true;
-  if (instance !== undefined) selected = instance;
+  if (instance !== undefined) choose(instance);
   if (playing) pause();
   seek(frame === undefined ? { t } : { frame });
 });
 on("command", (command) => {
-  if (command.help) { help.hidden = !help.hidden; return; }
   if (!clip) return;
   if (command.step) go(here() + command.step);
   else if (command.stride) go(dense(command.stride));
-  else if (command.event) nextEvent(command.event);
   else if (command.edge) go(command.edge < 0 ? 0 : clip.n_frames - 1);
   else if (command.play) { moved = true; playing ? pause() : play(); }
+  else if (command.loop) loop();
   else if (command.layer) toggle(command.layer);
+  else if (command.tool) setTool(command.tool);
+  else if (command.track) commitDraft(true);
 });
 
 root.addEventListener("click", (event) => {
@@ -189,25 +148,24 @@ root.addEventListener("click", (event) => {
   if (!button) { root.focus({ preventScroll: true }); return; }
   if (button.dataset.layer) toggle(button.dataset.layer);
   else if (button.dataset.do) emit("command", { step: { step: Number(button.dataset.by) }, stride: { stride: Number(button.dataset.by) },
-    event: { event: Number(button.dataset.by) }, play: { play: true }, help: { help: true } }[button.dataset.do]);
+    event: { event: Number(button.dataset.by) }, play: { play: true }, loop: { loop: true }, help: { help: true } }[button.dataset.do]);
 });
 find(".aw-opacity").addEventListener("input", (event) => { heat.style.opacity = event.target.value / 100; });
 find(".aw-rate").addEventListener("change", (event) => { rate = Number(event.target.value); const video = player(); if (video) video.playbackRate = rate; });
-for (const [, , keys, meaning] of KEYS) if (keys) help.querySelector("dl").append(h("dt", { text: keys }), h("dd", { text: meaning }));
 
 function load() {
   const next = window.aw.parse(props.value);
   const fresh = !next || next.key !== clip?.key;
   if (next?.version !== clip?.version) cache.clear();
-  if (fresh) { moved = false; shown = null; selected = null; if (playing) pause(); boxes.replaceChildren(); heat.hidden = masks.hidden = true; delete root.dataset.frame; delete root.dataset.version; note(""); }
+  if (next?.version !== clip?.version) clearDraft();
+  if (fresh) { moved = false; shown = null; selected = null; film = null; if (looping) loop(false); if (playing) pause(); boxes.replaceChildren(); heat.hidden = masks.hidden = true; delete root.dataset.frame; delete root.dataset.version; note(""); }
   clip = next;
   root.classList.toggle("is-empty", !clip);
+  tools.hidden = !clip?.can_prompt;
   if (!clip) return;
   for (const node of root.querySelectorAll("[data-needs]")) node.disabled = !clip[node.dataset.needs];
   fit();
+  if (clip.select !== null && clip.select !== undefined) choose(clip.select);
+  if (selected !== null && !clip.instances.some((item) => item.id === selected)) choose(null);
   seek(moved && shown ? { frame: shown.frame } : { frame: clip.start_frame });
 }
-window.aw.keyboard(root);
-new ResizeObserver(() => { fit(); overlays(); }).observe(stage);
-watch("value", load);
-load();

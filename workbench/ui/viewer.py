@@ -1,4 +1,4 @@
-"""The frame viewer: exact decoded frames with the evidence on top.
+"""The frame viewer: exact decoded frames with the evidence on top, and where instances are pointed at.
 
 A frame travels as one JSON reply: the picture as PNG (JPEG when it is large), the heatmap as a tiny picture with the
 heat in its alpha, so that the page changes opacity without asking again, masks as one transparent PNG, boxes and
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 from bisect import bisect_left
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import cv2
 import gradio as gr
@@ -29,6 +31,7 @@ JPEG_QUALITY = 95
 LOSSLESS_PX = 200_000  # a picture up to this size costs no more as PNG than it is worth
 MAX_WIDTH = 1920
 MASK_ALPHA = 97
+SCRIPTS = ("viewer.js", "viewer_play.js", "viewer_prompts.js", "viewer_end.js")
 _HERE = Path(__file__).parent
 
 
@@ -143,25 +146,34 @@ def thumbnail_uri(review: Review, request: dict[str, Any], width: int = 160) -> 
     return data_uri(review.clip.thumbnail(resolve(review, request), width), quality=82)
 
 
+def overlay_version(review: Review) -> str:
+    """Changes when what is drawn over the pictures does: the analysis, or any instance."""
+    drawn = [(i.id, i.role, sorted(i.boxes_xyxy.items()), [m["counts"] for _, m in sorted(i.masks_rle.items())])
+             for i in review.instances]  # fmt: skip
+    return f"{review.key}:{bool(review.analysis)}:{crc32(repr(drawn).encode()):08x}"
+
+
 def viewer_payload(session_id: str, review: Review) -> dict[str, Any]:
     """What the viewer is told of a clip; `version` changes when the overlays did, so that it forgets old frames."""
     info, analysis = review.clip.info, review.analysis
-    events = [{"peak_frame": peak_frame(review, e.peak_s)} for e in analysis.events] if analysis else []
     best = max(analysis.events, key=lambda e: e.peak_score, default=None) if analysis else None
+    has_heat = bool(analysis and analysis.heatmaps is not None)
     return {
-        "sid": session_id, "key": review.key, "version": f"{review.key}:{bool(analysis)}:{len(review.instances)}",
+        "sid": session_id, "key": review.key, "version": overlay_version(review),
         "n_frames": len(review.clip.times_s), "fps": info.fps, "width": info.width, "height": info.height,
-        "stride": analysis.dense.stride if analysis else 1, "events": events,
+        "stride": analysis.dense.stride if analysis else 1,
         "threshold": float(analysis.threshold) if analysis else None,
         "start_frame": peak_frame(review, best.peak_s) if best else 0,
-        "has_heat": bool(analysis and analysis.heatmaps is not None), "has_instances": bool(review.instances),
+        "has_heat": has_heat, "has_instances": bool(review.instances), "can_prompt": analysis is not None,
+        "has_film": has_heat or bool(review.instances), "hold": round(HOLD_S * info.fps),
+        "instances": [{"id": i.id, "role": i.role} for i in review.instances],
     }  # fmt: skip
 
 
-def build_viewer(frame: Any) -> gr.HTML:
-    """The component; its value is `viewer_payload` as JSON text and `frame` answers its requests."""
+def build_viewer(*servers: Callable[[dict], Any]) -> gr.HTML:
+    """The component; its value is `viewer_payload` as JSON text. `servers` answer its requests, each by its name."""
+    script = "\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS)
     return gr.HTML(
-        value="", html_template=(_HERE / "viewer.html").read_text("utf-8"),
-        js_on_load=(_HERE / "viewer.js").read_text("utf-8"),
-        apply_default_css=False, server_functions=[frame], elem_id="aw-viewer",
+        value="", html_template=(_HERE / "viewer.html").read_text("utf-8"), js_on_load=script,
+        apply_default_css=False, server_functions=list(servers), elem_id="aw-viewer",
     )  # fmt: skip

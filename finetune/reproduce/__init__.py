@@ -1,0 +1,1 @@
+"""The papers' tables in small, on the street world: `python -m finetune reproduce`."""

@@ -1,0 +1,131 @@
+"""The frozen data set: sides that never change, a hash that names it, and sentences for data that cannot teach."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune.records import Entity, TrainingClip
+from finetune.snapshot import check_files, freeze, load_snapshot, side_of
+from tests.store_support import square
+from workbench.errors import DataError
+
+
+def clip(number: int, label: int, **changes: object) -> TrainingClip:
+    values: dict = {
+        "name": f"clip{number}",
+        "sha256": f"{number:064x}",
+        "path": f"/nowhere/{number}.mp4",
+        "source": "corrections",
+        "revision": "main:1",
+        "n_frames": 40,
+        "fps": 10.0,
+        "width": 640,
+        "height": 480,
+        "label": label,
+        "category": "fire" if label else None,
+        "spans_s": ((1.0, 2.0),) if label else (),
+    }
+    return TrainingClip(**{**values, **changes})
+
+
+def many(count: int) -> list[TrainingClip]:
+    return [clip(i, i % 2) for i in range(count)]
+
+
+def test_a_clip_keeps_its_side_however_the_data_grow() -> None:
+    few, more = freeze(many(60)), freeze(many(200))
+    moved = [sha for sha, side in few.sides.items() if more.sides[sha] != side]
+    assert moved == []
+    shares = [len(more.of(side)) / 200 for side in ("train", "valid", "hold_out")]
+    assert shares == pytest.approx([0.63, 0.12, 0.25], abs=0.08)
+    assert {clip.sha256 for clip in more.of("train")}.isdisjoint(clip.sha256 for clip in more.of("hold_out"))
+
+
+def test_few_clips_still_hold_out_one_of_each_kind() -> None:
+    for start in range(0, 60, 4):
+        snapshot = freeze([clip(start + i, i % 2) for i in range(4)])
+        for side in ("train", "hold_out"):
+            assert {one.label for one in snapshot.of(side)} == {0, 1}
+
+
+def test_what_was_tested_on_once_is_never_trained_on() -> None:
+    clips = many(20)
+    trained = next(one for one in clips if side_of(one.sha256) == "train")
+    snapshot = freeze(clips, earlier={trained.sha256: "hold_out"})
+    assert snapshot.sides[trained.sha256] == "hold_out"
+
+
+def test_the_hash_names_what_is_learned_and_not_where_it_lies() -> None:
+    clips = many(12)
+    digest = freeze(clips).digest
+    assert freeze([replace(one, path=f"/other/{one.name}") for one in reversed(clips)]).digest == digest
+    assert freeze([replace(clips[1], spans_s=((1.0, 2.5),)), *clips[2:], clips[0]]).digest != digest
+    assert freeze(clips, replay=[clip(99, 0)], replay_share=0.3).digest != digest
+
+
+def test_a_snapshot_is_read_back_whole_and_a_changed_one_is_refused(tmp_path: Path) -> None:
+    entity = Entity(1, "victim", "a person", "falls", True, 10, 20, {12: square(3, 4)})
+    snapshot = freeze([*many(8), clip(50, 1, entities=(entity,))], replay=[clip(60, 0)], left_out=["x: gone."])
+    path = tmp_path / "snapshot.json"
+    snapshot.save(path)
+    read = load_snapshot(path)
+    assert (read.clips, read.replay, read.digest) == (snapshot.clips, snapshot.replay, snapshot.digest)
+    document = json.loads(path.read_text())
+    document["clips"][0]["label"] = 1 - document["clips"][0]["label"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="was changed after it was frozen"):
+        load_snapshot(path)
+
+
+@pytest.mark.parametrize(
+    ("clips", "sentence"),
+    [([], "no clips to learn from"), ([clip(i, 1) for i in range(9)], "clips to train on are abnormal")],
+)
+def test_data_that_cannot_teach_are_refused(clips: list[TrainingClip], sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        freeze(clips)
+
+
+def test_replay_brings_the_class_that_is_missing() -> None:
+    snapshot = freeze([clip(i, 1) for i in range(9)], replay=[clip(100 + i, 0) for i in range(4)])
+    assert {one.label for one in (*snapshot.of("train"), *snapshot.replay_of("train"))} == {0, 1}
+
+
+@pytest.mark.parametrize(("values", "sentence"), [({"replay_share": 1.0}, "1.0"), ({"hold_out": 0.0}, "0.0")])
+def test_shares_out_of_range_are_named(values: dict, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        freeze(many(8), **values)
+
+
+def test_clips_that_have_gone_are_counted_and_named() -> None:
+    with pytest.raises(DataError, match="12 of 12 clips of the snapshot are gone"):
+        check_files(freeze(many(12)))
+
+
+def test_frame_labels_follow_the_event_times() -> None:
+    one = clip(1, 1, spans_s=((0.2, 0.4), (0.6, 0.7)))
+    labels = one.labels_at(np.arange(10) / 10)
+    assert labels is not None
+    assert labels.tolist() == [0, 0, 1, 1, 0, 0, 1, 0, 0, 0]
+    assert clip(2, 1, spans_s=None).labels_at(np.arange(3.0)) is None
+
+
+def test_a_frame_counts_as_masked_only_when_everybody_involved_has_a_mask() -> None:
+    first = Entity(1, "perpetrator", "", "", True, 0, 9, {f: square(0, 0) for f in (2, 3, 4)})
+    second = Entity(2, "victim", "", "", True, 3, 9, {4: square(50, 0)})
+    watcher = Entity(3, "bystander", "", "", False, 0, 9, {6: square(99, 0)})
+    one = clip(1, 1, entities=(first, second, watcher))
+    assert one.masked_frames() == [2, 4]
+    assert one.anomaly_mask(4).sum() == 2 * 40 * 40
+    assert one.anomaly_mask(6).sum() == 0
+
+
+def test_a_mask_of_another_size_is_named() -> None:
+    entity = Entity(4, "victim", "", "", True, 0, 9, {2: square(0, 0, size=(240, 320))})
+    with pytest.raises(DataError, match="instance 4 on frame 2 of clip1 is 320×240, the clip 640×480"):
+        clip(1, 1, entities=(entity,)).check_masks()

@@ -1,0 +1,235 @@
+"""Clips and their events as the annotation formats write them: as JSON objects, and as spans of frames.
+
+An event keeps its exact times beside the frames that a format asks for. Read back, the exact time counts as long as it
+still falls on the frame that the file names; whoever moves the frames in another tool moves the event.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from workbench.corrections import documents
+from workbench.errors import FormatError, InputError
+from workbench.exports import drafts, fields
+from workbench.records import CaptionedClip, ClipRecord, Provenance, ReviewedClip, ReviewedEvent, Texts
+
+_SIZES = ("n_frames", "width", "height")
+_GRACE = 1e-6  # of a frame: a time that was divided by the rate must find its own frame again
+UNNAMED = "abnormal"  # label of an event without a category, where a format wants one
+
+
+def lacking(reviewed: ReviewedClip, *, spans: bool = False) -> str | None:
+    """Why a clip cannot be written frame by frame, None when it can.
+
+    Args:
+        spans: events become spans of frames, so the frame rate and all times have to be known.
+    """
+    clip = reviewed.clip
+    if reviewed.instances and (not clip.width or not clip.height):
+        return f"{clip.name} has instances, but its width and height are not known; import its video first."
+    for item in reviewed.instances:
+        if not item.instance.category:
+            return f"Instance {item.id} of {clip.name} has no category; name one first."
+    if not spans:
+        return None
+    if not clip.fps or not clip.n_frames:
+        return f"{clip.name} has no frame count and rate; import its annotations or its video first."
+    for event in reviewed.events:
+        if event.start_s is None or event.end_s is None:
+            return f"Event {event.id} of {clip.name} has no times; set its start and end first, or leave the clip out."
+        for part in event.clips:
+            if part.start_s is None or part.end_s is None:
+                return f"Captioned clip {part.id} of {clip.name} has no times; set its start and end first."
+    return None
+
+
+def require(reason: str | None) -> None:
+    """Raise FormatError when there is a reason."""
+    if reason is not None:
+        raise FormatError(reason)
+
+
+def clip_to(reviewed: ReviewedClip) -> dict[str, Any]:
+    """What is known of the clip and said of the whole video. Not its path and hash: they are of one machine."""
+    clip = reviewed.clip
+    return {
+        "name": clip.name,
+        "origin": clip.origin,
+        "n_frames": clip.n_frames,
+        "fps": clip.fps,
+        "duration_s": clip.duration_s,
+        "width": clip.width,
+        "height": clip.height,
+        "label": None if reviewed.label is None else list(reviewed.label),
+        **_texts_to(reviewed.texts),
+    }
+
+
+def clip_from(document: dict[str, Any], format_name: str, where: str) -> ReviewedClip:
+    """A clip without media, as `clip_to` wrote it; what is missing was not said.
+
+    Raises:
+        FormatError: a field is not what it must be.
+    """
+    name = fields.text(document.get("name"), f"{where}: name")
+    sizes = {
+        key: None if document.get(key) is None else fields.whole(document[key], f"{where}: {key}", 1) for key in _SIZES
+    }
+    fps = _positive(document, "fps", where)
+    duration_s = _positive(document, "duration_s", where)
+    if duration_s is None and fps and sizes["n_frames"]:
+        duration_s = sizes["n_frames"] / fps
+    origin = drafts.text_or_none(document.get("origin"), f"{where}: origin")
+    clip = ClipRecord(
+        id=0,
+        name=name,
+        origin=origin,
+        n_frames=sizes["n_frames"],
+        fps=fps,
+        duration_s=duration_s,
+        width=sizes["width"],
+        height=sizes["height"],
+    )
+    label = document.get("label")
+    if label is not None and not (isinstance(label, list) and all(isinstance(item, str) for item in label)):
+        raise FormatError(f"{where}: label must be a list of category names, not {label!r:.40}.")
+    return replace(
+        drafts.blank(clip, Provenance("import", format_name)),
+        label=None if label is None else tuple(label),
+        texts=_texts_from(document, where),
+    )
+
+
+def event_to(event: ReviewedEvent) -> dict[str, Any]:
+    """An event with its texts and captioned clips."""
+    return {
+        "id": event.id,
+        "start_s": event.start_s,
+        "end_s": event.end_s,
+        "peak_s": event.peak_s,
+        "peak_score": event.peak_score,
+        "category": event.category,
+        **_texts_to(event.texts),
+        "clips": [
+            {"id": part.id, "start_s": part.start_s, "end_s": part.end_s, "caption": part.caption}
+            for part in event.clips
+        ],
+    }
+
+
+def events_from(documents_: list[Any], reviewed: ReviewedClip, where: str) -> ReviewedClip:
+    """The clip with the events that `event_to` wrote.
+
+    Raises:
+        FormatError: an event cannot be true of the clip (times past its end, an end before its start), or an id is
+            there twice.
+    """
+    seen: set[str] = set()
+    events = []
+    for i, value in enumerate(documents_):
+        place = f"{where}: event {i}"
+        document = fields.mapping(value, place)
+        event_id = fields.text(document.get("id", f"E{i}"), f"{place}: id")
+        fields.once(event_id, seen, f"{where}: the id {event_id!r} of an event")
+        events.append(event_from(event_id, document, reviewed, place))
+    part_ids: set[str] = set()
+    for part in (part for event in events for part in event.clips):
+        fields.once(part.id, part_ids, f"{where}: the id {part.id!r} of a captioned clip")
+    return replace(reviewed, events=tuple(events))
+
+
+def event_from(event_id: str, document: dict[str, Any], reviewed: ReviewedClip, where: str) -> ReviewedEvent:
+    """One event of `events_from`."""
+    made_by = reviewed.provenance
+    score = document.get("peak_score")
+    parts = []
+    for k, value in enumerate(fields.items(document, "clips", where, optional=True)):
+        place = f"{where}, clip {k}"
+        part = fields.mapping(value, place)
+        caption = drafts.text_or_none(part.get("caption"), f"{place}: caption") or ""
+        part_id = fields.text(part.get("id", f"{event_id}C{k}"), f"{place}: id")
+        span = _time(part, "start_s", place), _time(part, "end_s", place)
+        parts.append(CaptionedClip(part_id, *span, caption, made_by))
+    event = ReviewedEvent(
+        event_id,
+        _time(document, "start_s", where),
+        _time(document, "end_s", where),
+        _time(document, "peak_s", where),
+        None if score is None else fields.number(score, f"{where}: peak_score"),
+        drafts.text_or_none(document.get("category"), f"{where}: category"),
+        _texts_from(document, where),
+        tuple(parts),
+        made_by,
+    )
+    checked("event", documents.event_to(event, 0), reviewed.clip, where)
+    for part_ in parts:
+        checked("caption", documents.caption_to(part_, event_id, 0), reviewed.clip, where)
+    return event
+
+
+def checked(kind: str, document: dict[str, Any], clip: ClipRecord, where: str) -> None:
+    """Raise FormatError when this cannot be true of the clip, by the rules of the store."""
+    try:
+        documents.check(kind, document, clip)
+    except InputError as error:
+        raise FormatError(f"{where}: {error}") from error
+
+
+def frames_of(start_s: float, end_s: float, clip: ClipRecord) -> tuple[int, int]:
+    """First and last frame (both inside) of a span of time, counted at the mean frame rate of a clip that has one."""
+    assert clip.fps
+    assert clip.n_frames
+    first = math.floor(start_s * clip.fps + _GRACE)
+    last = math.ceil(end_s * clip.fps - _GRACE) - 1
+    first = min(max(0, first), clip.n_frames - 1)
+    return first, min(max(first, last), clip.n_frames - 1)
+
+
+def times_of(
+    first: int, last: int, clip: ClipRecord, exact: tuple[float, float] | None, where: str
+) -> tuple[float, float]:
+    """The times of a span of frames: the exact ones as long as they fall on its ends, else those of the frames.
+
+    Raises:
+        FormatError: the span is none, or ends after the clip.
+    """
+    assert clip.fps
+    if clip.n_frames is not None and last >= clip.n_frames:
+        raise FormatError(f"{where} goes to frame {last}, but {clip.name} has frames 0 to {clip.n_frames - 1}.")
+    if last < first:
+        raise FormatError(f"{where} ends at frame {last}, before it starts at frame {first}.")
+    start_s, end_s = first / clip.fps, (last + 1) / clip.fps
+    if exact is not None:
+        was = frames_of(*exact, clip) if clip.n_frames else (first, last)
+        start_s = exact[0] if was[0] == first else start_s
+        end_s = exact[1] if was[1] == last else end_s
+    return start_s, max(start_s, end_s)
+
+
+def _texts_to(texts: Texts) -> dict[str, str | None]:
+    return {
+        "judgement": texts.judgement,
+        "description": texts.description,
+        "analysis": texts.analysis,
+        "summary": texts.summary,
+    }
+
+
+def _texts_from(document: dict[str, Any], where: str) -> Texts:
+    names = ("judgement", "description", "analysis", "summary")
+    return Texts(*(drafts.text_or_none(document.get(name), f"{where}: {name}") for name in names))
+
+
+def _time(document: dict[str, Any], name: str, where: str) -> float | None:
+    return None if document.get(name) is None else drafts.seconds(document[name], f"{where}: {name}")
+
+
+def _positive(document: dict[str, Any], name: str, where: str) -> float | None:
+    if document.get(name) is None:
+        return None
+    value = fields.number(document[name], f"{where}: {name}")
+    if value <= 0:
+        raise FormatError(f"{where}: {name} must be above 0, not {value:g}.")
+    return value

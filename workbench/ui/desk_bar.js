@@ -1,0 +1,25 @@
+// Undo, redo, what is saved, and how far the review of the clip is. Draws what the events panel was told by the store.
+const { emit, on } = window.aw;
+const root = element.querySelector(".aw-desk");
+const find = (selector) => root.querySelector(selector);
+const said = find(".aw-saved"), state = find("select"), back = find("[data-turn=undo]"), forth = find("[data-turn=redo]");
+const say = (text, mood) => { said.textContent = text; said.dataset.state = mood; };
+
+root.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.turn) emit("edit", { op: button.dataset.turn }); else emit("done");
+});
+state.addEventListener("change", () => emit("edit", { op: "state", value: state.value }));
+on("edit", () => say("saving…", "saving"));
+on("unsaved", () => say("not saved yet", "unsaved"));
+on("events", (value) => {
+  root.classList.toggle("is-empty", !value.analysed);
+  if (!value.analysed) return;
+  back.disabled = !value.undo; forth.disabled = !value.redo;
+  back.title = `Undo (Ctrl Z) · ${value.undo} steps`; forth.title = `Redo (Ctrl Y) · ${value.redo} steps`;
+  state.value = value.state;
+  root.dataset.state = value.state;
+  if (value.refused) say("not saved", "refused");
+  else say(value.saved_at ? `saved ${new Date(value.saved_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false })}` : "saved", "saved");
+});

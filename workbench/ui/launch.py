@@ -1,0 +1,72 @@
+"""From the command line to a page that is served: which store, who may see what, what is open to the network."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from workbench.corrections.place import VARIABLE, default_path
+from workbench.errors import InputError
+from workbench.ui import theme
+from workbench.ui.app import build_page
+from workbench.ui.services import Services
+
+
+def services_for(options: argparse.Namespace) -> Services:
+    """The services that a command line asks for.
+
+    On a Space, where strangers share the page, the store is a temporary one (unless `WORKBENCH_STORE` names another)
+    and each visitor sees only what they opened. A work folder brings its store along.
+
+    Raises:
+        InputError: `--mcp` without the package it needs. StoreError, ProfileError: as `Services`.
+    """
+    if options.mcp and find_spec("mcp") is None:
+        raise InputError("--mcp needs the package mcp, which is not installed; run: pip install 'gradio[mcp]'.")
+    return Services(
+        options.profile, work_dir=options.work_dir, samples_dir=options.samples, device=options.device,
+        store=store_for(options, public=on_spaces()), annotator=options.annotator, public=on_spaces(),
+    )  # fmt: skip
+
+
+def store_for(options: argparse.Namespace, *, public: bool) -> Path | None:
+    """The store's file: the one named, else the user's own; None: one in the work folder, gone when that goes."""
+    if options.store is not None:
+        return Path(options.store)
+    if VARIABLE in os.environ or not (public or options.work_dir):
+        return default_path()
+    return None
+
+
+def serve(services: Services, options: argparse.Namespace) -> None:
+    """Build the page and serve it until interrupted."""
+    build_page(services).launch(
+        server_name=options.host, server_port=options.port, inbrowser=not (options.no_browser or on_spaces()),
+        mcp_server=options.mcp, **looks(), **files_of(services),
+    )  # fmt: skip
+
+
+def looks() -> dict[str, Any]:
+    """What every way of launching the page shares."""
+    return {
+        "theme": theme.theme(), "css": theme.css(), "head": theme.head(), "run_history": False, "ssr_mode": False,
+        "quiet": True,
+    }  # fmt: skip
+
+
+def files_of(services: Services) -> dict[str, Any]:
+    """Which files the browser may fetch: clips and their copies, never the store."""
+    folders = (services.samples_dir, services.proxies_dir, services.exports_dir, services.desk.media_dir)
+    store = services.desk.store.path.resolve()
+    return {
+        "max_file_size": "4gb", "allowed_paths": [str(folder) for folder in folders],
+        "blocked_paths": [str(store), f"{store}-wal", f"{store}-shm"],
+    }  # fmt: skip
+
+
+def on_spaces() -> bool:
+    """Whether this runs as a Hugging Face Space."""
+    return "SPACE_ID" in os.environ

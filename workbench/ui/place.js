@@ -1,0 +1,40 @@
+// Where the analyst is (clip, time, selected event), kept in the address, so that a reload or a link leads back there.
+(() => {
+  const { on, emit } = window.aw;
+  const asked = new URLSearchParams(location.search);
+  let wanted = asked.get("clip") ? { clip: asked.get("clip"), t: Number(asked.get("t")), event: asked.get("event") } : null;
+  let here = { clip: null, t: null, event: null }, timer = null;
+
+  const write = () => {
+    timer = null;
+    const url = new URL(location.href);
+    for (const [name, value] of [["clip", here.clip], ["t", here.t === null ? null : here.t.toFixed(4)], ["event", here.event]]) {
+      if (value) url.searchParams.set(name, value); else url.searchParams.delete(name);
+    }
+    if (url.href !== location.href) history.replaceState(history.state, "", url);
+  };
+  const later = () => { if (timer === null) timer = setTimeout(write, 250); };
+
+  on("events", (value) => {
+    if (value.clip !== here.clip) here = { clip: value.clip, t: null, event: null };
+    if (wanted && value.clip && !value.clip.startsWith(wanted.clip)) wanted = null;   // another clip was opened meanwhile
+    if (wanted && value.analysed && value.clip?.startsWith(wanted.clip) && wanted.event) {
+      const { event } = wanted;
+      wanted.event = null;
+      if (value.events.some((item) => item.id === event)) emit("select", { id: event });
+    }
+    if (!wanted) later();
+  });
+  on("select", ({ id }) => { here.event = id; if (!wanted) later(); });
+  // The viewer shows where the analysis points to before it can be sent anywhere else.
+  on("moved", ({ t }) => {
+    if (wanted && here.clip?.startsWith(wanted.clip)) {
+      const { t: to } = wanted;
+      if (!wanted.event) wanted = null; else wanted.t = NaN;
+      if (Number.isFinite(to)) { emit("seek", { t: to + 1e-4 }); return; }
+    }
+    if (!here.clip || wanted) return;
+    here.t = t;
+    later();
+  });
+})();

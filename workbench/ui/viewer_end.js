@@ -1,0 +1,3 @@
+new ResizeObserver(() => { fit(); overlays(); drawPen(); }).observe(stage);
+watch("value", load);
+load();

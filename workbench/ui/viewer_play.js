@@ -1,0 +1,128 @@
+// Second part of the viewer's js_on_load: playing, the loop around an event, and what is drawn over a moving picture.
+// Playing shows the browser's own decoding for smoothness; a pause puts the exact decoded frame back.
+function play(end = null) {
+  const video = player();
+  if (!video || !clip) return;
+  until = end;
+  video.playbackRate = rate;
+  fetchFilm();
+  video.play().catch(() => note("The browser cannot play this file; stepping by frame still works."));
+}
+function pause() { const video = player(); if (video) video.pause(); }
+function tick() {
+  const video = player();
+  if (!playing || !video || !clip) return;
+  const frame = Math.min(clip.n_frames - 1, Math.round(video.currentTime * clip.fps));
+  if (video.videoWidth) {
+    if (screen.width !== video.videoWidth) { screen.width = video.videoWidth; screen.height = video.videoHeight; }
+    screen.getContext("2d").drawImage(video, 0, 0, screen.width, screen.height);
+    paintFilm(frame);
+    stage.classList.add("is-playing");
+  }
+  told(frame, video.currentTime, null);
+  const span = looping ? eventSpan(video.currentTime) : null;
+  if (span && video.currentTime >= span.end_s - 0.02) video.currentTime = span.start_s;
+  else if (until !== null && video.currentTime >= until) { until = null; video.pause(); }
+  requestAnimationFrame(tick);
+}
+
+// The event to loop: the selected one, else the one a time lies in (a little after its end too), else the next one.
+let listed = [], listedId = null;
+on("events", (value) => { listed = value.events ?? []; });
+on("select", ({ id }) => { listedId = id; });
+function eventSpan(t) {
+  const spans = listed.filter((event) => event.end_s > event.start_s);
+  return spans.find((e) => e.id === listedId) ?? spans.find((e) => t >= e.start_s - 0.05 && t <= e.end_s + 0.25) ?? spans.find((e) => e.start_s > t) ?? spans.at(-1) ?? null;
+}
+function loop(value = !looping) {
+  looping = value;
+  find(".aw-loop").setAttribute("aria-pressed", String(looping));
+  const video = player(), span = looping && video && eventSpan(playing ? video.currentTime : shown?.time_s ?? 0);
+  if (!looping || !video) return;
+  if (!span) { looping = false; find(".aw-loop").setAttribute("aria-pressed", "false"); return note("There is no event to play in a loop."); }
+  if (video.currentTime < span.start_s || video.currentTime > span.end_s) video.currentTime = span.start_s;
+  moved = true;
+  if (!playing) play();
+}
+
+// Outlines, boxes and heat of the whole clip, small enough to be drawn while it plays.
+async function fetchFilm() {
+  if (!clip?.has_film || film?.version === clip.version) return;
+  const version = clip.version;
+  film = { version, tracks: [], heat: null };
+  try {
+    const reply = await server.film_of({ sid: clip.sid });
+    if (!reply || reply.error || film.version !== version) return;
+    const sheetOf = reply.heat ? Object.assign(new Image(), { src: reply.heat.image }) : null;
+    film = { version, ...reply, picture: sheetOf };
+  } catch (error) { film = null; console.error(error); }
+}
+const nearest = (frames, frame) => {
+  let low = 0, high = frames.length - 1;
+  while (low < high) { const middle = (low + high) >> 1; if (frames[middle] < frame) low = middle + 1; else high = middle; }
+  return low > 0 && frame - frames[low - 1] < frames[low] - frame ? low - 1 : low;
+};
+function paintFilm(frame) {
+  if (!film) return;
+  const pen = screen.getContext("2d"), scale = screen.width / clip.width;
+  if (layers.heat && film.heat && film.picture?.complete) {
+    const { frames, columns, width, height } = film.heat, i = nearest(frames, frame);
+    pen.save();
+    pen.globalAlpha = find(".aw-opacity").value / 100;
+    pen.globalCompositeOperation = "screen";
+    pen.drawImage(film.picture, (i % columns) * width, Math.floor(i / columns) * height, width, height, 0, 0, screen.width, screen.height);
+    pen.restore();
+  }
+  pen.save();
+  pen.scale(scale, screen.height / clip.height);
+  for (const track of film.tracks) {
+    const i = nearest(track.frames, frame);
+    if (!track.frames.length || Math.abs(track.frames[i] - frame) > clip.hold) continue;
+    paintTrack(pen, track, i, 1 / scale);
+  }
+  pen.restore();
+}
+function paintTrack(pen, track, i, unit) {
+  pen.strokeStyle = pen.fillStyle = track.colour;
+  pen.lineWidth = (track.id === selected ? 3 : 1.75) * unit;
+  if (layers.masks && track.outlines[i]) {
+    pen.beginPath();
+    for (const line of track.outlines[i]) {
+      for (let k = 0; k < line.length; k += 2) k ? pen.lineTo(line[k], line[k + 1]) : pen.moveTo(line[k], line[k + 1]);
+      pen.closePath();
+    }
+    pen.globalAlpha = 0.38; pen.fill("evenodd"); pen.globalAlpha = 1; pen.stroke();
+  }
+  const box = track.boxes[i];
+  if (!box) return;
+  if (layers.boxes) pen.strokeRect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
+  if (layers.labels) {
+    pen.font = `600 ${12 * unit}px ${getComputedStyle(root).fontFamily}`;
+    const width = pen.measureText(track.label).width + 8 * unit, top = Math.max(0, box[1] - 17 * unit);
+    pen.fillRect(box[0], top, width, 17 * unit);
+    pen.fillStyle = "#101418";
+    pen.fillText(track.label, box[0] + 4 * unit, top + 12.5 * unit);
+  }
+}
+document.addEventListener("play", (event) => {
+  if (event.target !== player() || !clip) return;
+  playing = true;
+  playButton();
+  requestAnimationFrame(tick);
+}, true);
+document.addEventListener("pause", (event) => {
+  if (event.target !== player() || !playing) return;
+  if (looping && event.target.ended) {   // the event ends with the clip
+    event.target.currentTime = eventSpan(event.target.currentTime)?.start_s ?? 0;
+    event.target.play();
+    return;
+  }
+  playing = false;
+  playButton();
+  if (clip) seek({ t: event.target.currentTime });
+}, true);
+document.addEventListener("loadeddata", (event) => { if (event.target === player() && shown && !playing) syncPlayer(shown.time_s); }, true);
+function playButton() {
+  find("[data-do=play]").setAttribute("aria-label", playing ? "Pause" : "Play");
+  root.classList.toggle("is-on", playing);
+}
