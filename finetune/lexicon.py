@@ -198,7 +198,8 @@ CATEGORY_CUES: dict[str, re.Pattern[str]] = {
         r"|(?:hit|strike|punch|beat|kick)(?:s|es|ing)? (?:one another|each other)|blows? (?:and kicks )?are exchanged"
     ),
     "assault": re.compile(
-        r"\bassault\w*|\battack\w*|\bbeat(?:s|en|ing)?\b|\bviolence against|\bpush(?:es|ed|ing)?\b|\bshov(?:es|ed|ing)\b"
+        r"\bassault\w*|\battack\w*|\bbeat(?:s|en|ing)?\b|\bviolence against"
+        r"|\bpush(?:es|ed|ing)?\b|\bshov(?:es|ed|ing)\b"
     ),
     "robbery": re.compile(
         r"\brob(?:s|bed|bing|bery)\b|\bsnatch\w*|\bsteal\w*|\bstole\b|\btheft\b|\bthief\b|\bmugg\w+|hands by force"

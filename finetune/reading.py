@@ -220,8 +220,9 @@ def _assign_parts(
     if passive and motion in TRANSITIVE | {"put", "fall"}:
         _set(subject, "whom")
         for group in later[:2]:
-            if re.search(r"\bby (?:an? |the |another )?(?:\w+ )?$", part[: group[0].start]):
-                _set(group, "who")
+            led_in = re.search(r"\b(by|from) (?:an? |the |another )?(?:\w+ )?$", part[: group[0].start])
+            if led_in:
+                _set(group, "who" if led_in[1] == "by" else "whom")
         return
     if motion in SUFFERED:
         _set(subject, "whom")

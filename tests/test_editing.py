@@ -15,9 +15,10 @@ from workbench.corrections.clips import current, list_analyses, save_analysis
 from workbench.corrections.verify import verify
 from workbench.errors import InputError, StoreError
 from workbench.records import ReviewedEvent, Turn
-from workbench.ui import event_list
+from workbench.ui import api_store, event_list
 from workbench.ui.desk import Desk
 from workbench.ui.editing import peak_in
+from workbench.ui.services import Services
 from workbench.ui.session import Annotator, Review, Session
 from workbench.video import Clip
 
@@ -257,6 +258,27 @@ class TestPage:
     def test_a_history_needs_a_name(self, desk: Desk, name: str) -> None:
         with pytest.raises(InputError, match="name"):
             desk.annotator(name)
+
+
+class TestExport:
+    @pytest.mark.parametrize(
+        ("name", "ending"), [("csv", "csv"), ("vtt", "vtt"), ("coco", "json"), ("datumaro", "zip")]
+    )
+    def test_a_program_gets_one_file_whatever_the_format_makes(
+        self, desk: Desk, review: Review, tmp_path: Path, name: str, ending: str
+    ) -> None:
+        services = Services(work_dir=tmp_path, samples_dir=tmp_path, load=lambda _: None, store=desk.store.path)  # type: ignore[arg-type,return-value]
+        written = api_store.write_export(services, name, review.clip.info.sha256[:16])
+        assert written.is_file()
+        assert written.suffix == f".{ending}"
+        assert written.stat().st_size > 0
+        services.close()
+
+    def test_the_whole_store_of_strangers_is_not_handed_out(self, tmp_path: Path) -> None:
+        services = Services(work_dir=tmp_path, samples_dir=tmp_path, load=lambda _: None, public=True)  # type: ignore[arg-type,return-value]
+        with pytest.raises(InputError, match="Name the clip"):
+            api_store.write_export(services, "csv", "")
+        services.close()
 
 
 class TestCatalogue:

@@ -266,3 +266,14 @@ def test_profiles_say_what_is_here_and_what_stands_in(hub: Path, capsys: pytest.
         assert profile.licence in told
     assert told.count("(here)") == 1
     assert "stand-ins: scorer: the language model's own yes or no" in told
+
+
+def test_the_readme_tells_of_every_profile() -> None:
+    table = [line for line in (ASSETS.parent / "README.md").read_text("utf-8").splitlines() if line.startswith("| `")]
+    lines = {line.split("`")[1]: line for line in table}
+    for name, profile in PROFILES.items():
+        assert profile.licence.split(" (")[0] in lines[name]
+        if name != "bundled":
+            assert f"| {profile.memory_gb:g} GB | {profile.download_gb:g} GB |" in lines[name]
+            assert f"SAM 2.1 {profile.segmenter} |" in lines[name]
+            assert all(part in lines[name] for part in profile.trained)

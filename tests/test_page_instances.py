@@ -270,21 +270,21 @@ def test_answers_are_edited_judged_and_lead_to_their_evidence(
     open_page: Callable[..., Analyst], work_dir: Path
 ) -> None:
     analyst = open_page()
-    analyst.pick_sample("fighting")
+    analyst.pick_sample("fire")
     analyst.ask("Judgement")
     analyst.expect_ready()
-    said = Kept(work_dir, "fighting").clip().dialogue[0].turn
+    said = Kept(work_dir, "fire").clip().dialogue[0].turn
     turn = analyst.chat.locator("section.aw-turn").first
     turn.get_by_role("button", name="Correct this answer").click()
     field = turn.get_by_role("textbox", name="Answer")
     expect(field).to_have_value(said.answer)
-    field.fill("Yes, two men fight on the plaza. The sky is grey.")
+    field.fill("Yes, a car is on fire. The sky is grey.")
     field.press("Enter")
-    expect(turn.get_by_test_id("bot")).to_contain_text("two men fight")
+    expect(turn.get_by_test_id("bot")).to_contain_text("a car is on fire")
     expect(turn).to_contain_text("corrected by")
-    kept = Kept(work_dir, "fighting")
+    kept = Kept(work_dir, "fire")
     row = next(row for row in kept.rows("turn") if row.field == "answer")
-    assert (row.before, row.after) == (said.answer, "Yes, two men fight on the plaza. The sky is grey.")
+    assert (row.before, row.after) == (said.answer, "Yes, a car is on fire. The sky is grey.")
     expect(turn.locator(".aw-words .is-bare")).to_have_text("The sky is grey.")
     analyst.viewer.focus()
     analyst.page.keyboard.press("Home")
@@ -292,7 +292,7 @@ def test_answers_are_edited_judged_and_lead_to_their_evidence(
     turn.locator(".aw-chip").first.click()
     start = kept.clip().events[0].start_s
     assert start is not None
-    with Clip.open(next((SAMPLES / "clips").glob("fighting_*.mp4"))) as clip:
+    with Clip.open(next((SAMPLES / "clips").glob("fire_*.mp4"))) as clip:
         analyst.expect_frame(clip.index_at(start + 1e-4))
     turn.get_by_role("button", name="Confirm this answer").click()
     expect(turn).to_have_class(re.compile("is-confirmed"))

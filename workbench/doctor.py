@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from workbench.profiles import ASSETS
+from workbench.profiles import ASSETS, PROFILES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PARTS = ("backbone", "scorer", "heatmap", "regions", "segmenter")
@@ -36,7 +37,7 @@ def examine(folder: Path) -> list[Finding]:
         _python(),
         *(_imported(name, module) for name, module in _IMPORTED.items()),
         *(_installed(name) for name in _INSTALLED),
-        *(check() for check in (_cuda, _ffmpeg, _browser, _weights, _memory)),
+        *(check() for check in (_cuda, _ffmpeg, _browser, _weights, _profiles, _quantising, _memory)),
         _disk(folder),
     ]
 
@@ -77,14 +78,39 @@ def _guarded(name: str, find: Callable[[], str]) -> Finding:
 
 
 def _cuda() -> Finding:
+    driver = _driver_version()
+
     def find() -> str:
         import torch
 
-        if not torch.cuda.is_available():
+        if torch.cuda.is_available():
+            free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
+            name, count = torch.cuda.get_device_name(), torch.cuda.device_count()
+            return (
+                f"{name}{f' and {count - 1} more' if count > 1 else ''}, {free:.1f} of {total:.1f} GiB free, "
+                f"CUDA {torch.version.cuda}, driver {driver or 'unknown'}"
+            )
+        if driver is None:
             return "none; the CPU does the work"
-        return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+        return (
+            f"a GPU with driver {driver} is there, but torch {torch.__version__} does not see it; the CPU does the "
+            "work until a build of torch for its CUDA is installed"
+        )
 
     return _guarded("CUDA", find)
+
+
+def _driver_version() -> str | None:
+    """Version of the NVIDIA driver, if there is one that answers."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    command = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip().split("\n")[0] or None if answer.returncode == 0 else None
 
 
 def _ffmpeg() -> Finding:
@@ -112,6 +138,23 @@ def _weights() -> Finding:
     if absent:
         return Finding("weights", False, f"{source} lacks {', '.join(absent)}; check out the repository again")
     return Finding("weights", True, f"bundled profile in {source}")
+
+
+def _profiles() -> Finding:
+    def find() -> str:
+        from workbench.stack.sources import absent
+
+        here = [name for name, profile in PROFILES.items() if not absent(profile)]
+        return f"here: {', '.join(here)}; others: python -m workbench fetch PROFILE"
+
+    return _guarded("profiles", find)
+
+
+def _quantising() -> Finding:
+    try:
+        return Finding("bitsandbytes", True, metadata.version("bitsandbytes"))
+    except metadata.PackageNotFoundError:
+        return Finding("bitsandbytes", True, "none; only --quantise needs it: pip install bitsandbytes")
 
 
 def _memory() -> Finding:

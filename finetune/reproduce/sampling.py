@@ -66,7 +66,7 @@ def _finding(rows: Sequence[Cell]) -> str:
     said = []
     for n in dict.fromkeys(row["frames"] for row in rows):
         recall = {row["sampler"]: row["fact_recall"] for row in rows if row["frames"] == n}
-        best = max(recall, key=lambda name: recall[name])
+        best = " and ".join(name for name, value in recall.items() if value == max(recall.values()))
         others = max(value for name, value in recall.items() if name != "ATS")
         word = "holds" if recall["ATS"] > others else "does **not** hold"
         said.append(f"At N = {n} the claim {word} for fact recall (best: {best})")

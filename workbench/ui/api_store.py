@@ -22,11 +22,12 @@ from workbench.ui.desk import Desk
 from workbench.ui.services import Services
 
 EDITABLE: tuple[SubjectKind, ...] = ("video", "event", "caption", "instance", "turn")
-# Formats that are one file, by its suffix; what makes a folder is handed out as a zip of it.
+# The suffix of formats that are one file, and of those that are one file a clip; all others make a folder.
 SUFFIXES = {
-    "hivau": ".json", "hivau-jsonl": ".jsonl", "hivau-conversations": ".jsonl", "csv": ".csv", "vtt": ".vtt",
-    "srt": ".srt", "coco": ".json", "labelstudio": ".json",
+    "hivau": ".json", "hivau-jsonl": ".jsonl", "hivau-conversations": ".jsonl", "iac": ".json", "coco": ".json",
+    "labelstudio": ".json", "csv": ".csv",
 }  # fmt: skip
+CLIP_SUFFIXES = {"vtt": ".vtt", "srt": ".srt", "cvat": ".xml"}
 
 
 def add_store_endpoints(services: Services) -> None:
@@ -65,7 +66,8 @@ def add_store_endpoints(services: Services) -> None:
         """Write what was reviewed as a file of a format that other programs read.
 
         Args:
-            format: hivau, hivau-jsonl, hivau-conversations, csv, vtt, srt or another that the workbench knows.
+            format: hivau, hivau-jsonl, hivau-conversations, iac, hf, coco, yolo, cvat, datumaro, labelstudio, csv,
+                vtt or srt.
             clip: the beginning of one clip's sha256, or its name; empty: the whole store.
         """
         try:
@@ -95,7 +97,7 @@ def find(desk: Desk, clip: str) -> ClipRecord:
 
 
 def write_export(services: Services, format_name: str, clip: str) -> Path:
-    """Write one clip, or all, into the work folder. → the file.
+    """Write one clip, or all, into the work folder. → the file; a zip where the format makes several.
 
     Raises:
         FormatError: no such format, or something does not fit. StoreError: no such clip.
@@ -104,12 +106,17 @@ def write_export(services: Services, format_name: str, clip: str) -> Path:
     desk, target = services.desk, get_format(format_name.strip())
     if not clip.strip() and desk.public:
         raise InputError("Name the clip to export: this page is shared, so the whole store is not handed out.")
+    suffix = SUFFIXES.get(target.name, "")
     if clip.strip():
         chosen = iter([clips.current(desk.store, find(desk, clip).id)])
+        suffix = suffix or CLIP_SUFFIXES.get(target.name, "")
     else:
         chosen = clips.reviewed_clips(desk.store, MAIN)
     folder = services.exports_dir / secrets.token_hex(8)
-    folder.mkdir(parents=True)
-    out = folder / f"reviewed{SUFFIXES.get(target.name, '')}"
+    out = folder / "reviewed" / f"{target.name}{suffix}"
+    out.parent.mkdir(parents=True)
     target.write(chosen, out)
-    return Path(shutil.make_archive(str(out), "zip", out)) if out.is_dir() else out
+    written = list(out.parent.iterdir())
+    if written == [out] and out.is_file():
+        return out
+    return Path(shutil.make_archive(str(folder / f"reviewed-{target.name}"), "zip", out.parent))

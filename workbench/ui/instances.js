@@ -3,7 +3,7 @@
 const { h, svg, clock, emit, on } = window.aw;
 const root = element.querySelector(".aw-cast"), list = root.querySelector(".aw-instances"), hint = root.querySelector(".aw-hint");
 const ICONS = {
-  track: "M2 8h8M7 4.5L10.5 8 7 11.500M13 3v10", describe: "M2.5 3h11v7.500H7L4 13v-2.500H2.500zM5 6h6M5 8h4",
+  track: "M2 12C5 12 5 4 8 4s3 6 6 6M11.5 7.5L14 10l-2.5 2.5", describe: "M2.5 3h11v7.5H7L4 13v-2.5H2.5zM5 6h6M5 8h4",
   starts: "M3 3v10M6 8h8M9 5L6 8l3 3", ends: "M13 3v10M2 8h8M7 5l3 3-3 3", delete: "M3 4.500h10M6 4.500V3h4v1.500M4.5 4.500l.7 8.500h5.600l.7-8.5",
 };
 const cards = new Map();

@@ -41,7 +41,10 @@ def clip_html(review: Review | None) -> str:
     if review.analysis is not None:
         stride = review.analysis.dense.stride
         facts.append("every frame scored" if stride == 1 else f"every {ordinal(stride)} frame scored")
-        verdict = verdict_html(review.reviewed.events if review.reviewed else review.analysis.events)
+        reviewed = review.reviewed
+        begun = reviewed is not None and reviewed.state != "new"
+        events = reviewed.events if reviewed else review.analysis.events
+        verdict = verdict_html(events, "no event" if begun else "nothing above threshold")
     warnings = "; ".join(review.analysis.warnings if review.analysis else info.warnings)
     mark = f'<abbr title="{html.escape(warnings)}">⚠</abbr>' if warnings else ""
     return (
@@ -56,10 +59,10 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def verdict_html(events: Sequence[Event | ReviewedEvent]) -> str:
-    """The verdict in a word, with the highest score."""
+def verdict_html(events: Sequence[Event | ReviewedEvent], nothing: str) -> str:
+    """The verdict in a word, with the highest score; `nothing` where there is no event."""
     if not events:
-        return '<b class="aw-verdict is-calm">nothing above threshold</b>'
+        return f'<b class="aw-verdict is-calm">{html.escape(nothing)}</b>'
     peak = max(event.peak_score or 0.0 for event in events)
     return f'<b class="aw-verdict is-hot">{len(events)} event{"s" * (len(events) > 1)} · peak {peak:.2f}</b>'
 

@@ -8,9 +8,9 @@
   const write = () => {
     timer = null;
     const url = new URL(location.href);
-    for (const [name, value] of [["clip", here.clip], ["t", here.t === null ? null : here.t.toFixed(4)], ["event", here.event]]) {
-      if (value) url.searchParams.set(name, value); else url.searchParams.delete(name);
-    }
+    const places = [["clip", here.clip], ["t", here.t === null ? null : here.t.toFixed(4)], ["event", here.event]];
+    for (const [name] of places) url.searchParams.delete(name);
+    for (const [name, value] of places) if (value) url.searchParams.append(name, value);   // always in this order
     if (url.href !== location.href) history.replaceState(history.state, "", url);
   };
   const later = () => { if (timer === null) timer = setTimeout(write, 250); };

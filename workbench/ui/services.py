@@ -89,7 +89,9 @@ class Services:
         except WorkbenchError as error:
             return f"{self.profile.title} is not usable: {error}"
         adapter = f"adapter {stack.adapter}" if stack.adapter else ""
-        return " · ".join(filter(None, [stack.profile.title, adapter, str(stack.device).upper()]))
+        untrained = ", ".join(f"{part}: {text}" for part, text in stack.stand_ins.items())
+        stand_ins = f"not trained for it, instead {untrained}" if untrained else ""
+        return " · ".join(filter(None, [stack.profile.title, adapter, str(stack.device).upper(), stand_ins]))
 
     def new_session(self) -> Session:
         """A session for a visitor who has just come; strangers get a name nobody else has."""

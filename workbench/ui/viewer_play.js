@@ -4,11 +4,19 @@ function play(end = null) {
   const video = player();
   if (!video || !clip) return;
   until = end;
+  wanting = true;
   video.playbackRate = rate;
   fetchFilm();
   video.play().catch(() => note("The browser cannot play this file; stepping by frame still works."));
 }
-function pause() { const video = player(); if (video) video.pause(); }
+function pause() { const video = player(); wanting = false; if (video) video.pause(); }
+// Back to the start of the loop. An event that ends with the clip pauses the player, which nobody has asked for.
+let jumped = -Infinity, wanting = false;
+function again(video) {
+  jumped = performance.now();
+  video.currentTime = eventSpan(video.currentTime)?.start_s ?? 0;
+  setTimeout(() => { if (looping && wanting && video.paused) video.play().catch(() => {}); }, 0);
+}
 function tick() {
   const video = player();
   if (!playing || !video || !clip) return;
@@ -21,7 +29,7 @@ function tick() {
   }
   told(frame, video.currentTime, null);
   const span = looping ? eventSpan(video.currentTime) : null;
-  if (span && video.currentTime >= span.end_s - 0.02) video.currentTime = span.start_s;
+  if (span && video.currentTime >= Math.min(span.end_s, video.duration || span.end_s) - 0.04 * rate) again(video);
   else if (until !== null && video.currentTime >= until) { until = null; video.pause(); }
   requestAnimationFrame(tick);
 }
@@ -106,17 +114,13 @@ function paintTrack(pen, track, i, unit) {
 }
 document.addEventListener("play", (event) => {
   if (event.target !== player() || !clip) return;
-  playing = true;
+  playing = wanting = true;
   playButton();
   requestAnimationFrame(tick);
 }, true);
 document.addEventListener("pause", (event) => {
   if (event.target !== player() || !playing) return;
-  if (looping && event.target.ended) {   // the event ends with the clip
-    event.target.currentTime = eventSpan(event.target.currentTime)?.start_s ?? 0;
-    event.target.play();
-    return;
-  }
+  if (looping && wanting && (event.target.ended || performance.now() - jumped < 600)) return again(event.target);
   playing = false;
   playButton();
   if (clip) seek({ t: event.target.currentTime });
