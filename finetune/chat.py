@@ -86,7 +86,7 @@ class ChatBatches:
 def _noisy(patches: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Features with a little noise, so that a clip is not told by heart."""
     noise = rng.standard_normal(patches.shape, dtype=np.float32)
-    noisy: np.ndarray = patches + FEATURE_NOISE * float(patches[0].std()) * noise
+    noisy: np.ndarray = patches + FEATURE_NOISE * float(patches[0].std(dtype=np.float32)) * noise
     return noisy
 
 

@@ -161,7 +161,7 @@ class Analyst:
     def ask(self, button: str) -> Locator:
         """Press one of the three standard questions; returns the newest answer once it has begun."""
         before = self.answers().count()
-        self.page.get_by_role("button", name=button, exact=True).click()
+        self.page.locator("#aw-kinds").get_by_role("button", name=button, exact=True).click()
         expect(self.answers()).to_have_count(before + 1, timeout=ANSWER_LIMIT_MS)
         return self.answers().last
 

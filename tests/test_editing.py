@@ -290,6 +290,9 @@ class TestCatalogue:
         assert [line.status for line in catalogue.lines(desk.store, search="coat ROBBERY")] == ["in review"]
         assert catalogue.lines(desk.store, search="coat umbrella") == []
         assert catalogue.lines(desk.store, search="judgement") == []  # names of fields are no words
+        assert catalogue.lines(desk.store)[0].corrections == 2  # the text, and that a person is at it
+        desk.turn_back(review, ANN)
+        assert catalogue.lines(desk.store)[0].corrections == 0
         do(desk, review, "state", value="done")
         assert [line.status for line in catalogue.lines(desk.store, status="done")] == ["done"]
         assert catalogue.next_clip(catalogue.lines(desk.store), None) is None

@@ -26,6 +26,7 @@ from workbench.video import Clip
 pytestmark = pytest.mark.browser
 SAMPLES = REPOSITORY / "assets" / "samples"
 LEAST_IOU = 0.5
+LEAST_TRACK_IOU = 0.4  # over all frames of the event, of the one sample in which nothing passes before the object
 
 
 class Truth:
@@ -190,7 +191,7 @@ def test_a_box_becomes_a_mask_that_covers_the_object(open_page: Callable[..., An
 def test_clicks_prompt_refine_and_select(open_page: Callable[..., Analyst], work_dir: Path) -> None:
     analyst, truth = open_page(), Truth("collision")
     analyst.pick_sample("collision")
-    frame, track = truth.clearest(("car", "van", "truck", "bus"))
+    frame, track = truth.clearest(("person",))
     mask = track[frame]
     go_to(analyst, frame)
     click_on(analyst, "Point on the object", middle_of(mask))
@@ -203,6 +204,9 @@ def test_clicks_prompt_refine_and_select(open_page: Callable[..., Analyst], work
     bar(analyst).get_by_role("button", name="Undo").click()
     expect(analyst.viewer.locator(".aw-pen circle")).to_have_count(1)
     expect(analyst.viewer).to_have_attribute("data-draft", str(first))
+    draw_box(analyst, mask)
+    expect(analyst.viewer.locator(".aw-pen rect")).to_have_count(1)
+    expect(analyst.viewer).not_to_have_attribute("data-draft", str(first))
     analyst.viewer.focus()
     analyst.page.keyboard.press("Enter")
     expect(card(analyst, 1)).to_have_attribute("aria-current", "true")
@@ -211,12 +215,12 @@ def test_clicks_prompt_refine_and_select(open_page: Callable[..., Analyst], work
     click_on(analyst, "Select an instance", middle_of(mask))
     expect(card(analyst, 1)).to_have_attribute("aria-current", "true")
     [standing] = Kept(work_dir, "collision").clip().instances
-    assert iou(decode_rle(standing.instance.masks_rle[frame]), mask) > 0.3  # a lone click says less than a box
+    assert iou(decode_rle(standing.instance.masks_rle[frame]), mask) >= LEAST_IOU
 
 
 def test_an_instance_is_tracked_amended_and_merged(open_page: Callable[..., Analyst], work_dir: Path) -> None:
-    analyst, truth = open_page(), Truth("robbery")
-    analyst.pick_sample("robbery")
+    analyst, truth = open_page(), Truth("falling")
+    analyst.pick_sample("falling")
     event = truth.document["events"][0]
     frame, known = truth.clearest(("person",), range(event["start_frame"] + 5, event["end_frame"] - 5))
     mask = known[frame]
@@ -225,13 +229,13 @@ def test_an_instance_is_tracked_amended_and_merged(open_page: Callable[..., Anal
     expect(bar(analyst)).to_contain_text("fit")
     bar(analyst).get_by_role("button", name="Track").click()
     expect(card(analyst, 1)).to_have_attribute("aria-current", "true", timeout=ANSWER_LIMIT_MS)
-    kept = Kept(work_dir, "robbery")
+    kept = Kept(work_dir, "falling")
     [standing] = kept.clip().instances
     assert len(standing.instance.masks_rle) > 5
     assert standing.instance.appearance
     both = [iou(decode_rle(rle), known[i]) for i, rle in standing.instance.masks_rle.items() if i in known]
     assert len(both) > 5
-    assert float(np.mean(both)) > 0.25
+    assert float(np.mean(both)) >= LEAST_TRACK_IOU
     one = card(analyst, 1)
     one.get_by_label("Role of instance 1").select_option("victim")
     expect(card(analyst, 1)).to_have_attribute("aria-label", "Instance 1, victim")
@@ -251,19 +255,19 @@ def test_an_instance_is_tracked_amended_and_merged(open_page: Callable[..., Anal
 
 
 def test_cancel_ends_tracking(open_page: Callable[..., Analyst], work_dir: Path) -> None:
-    analyst, truth = open_page(), Truth("falling")
-    analyst.pick_sample("falling")
+    analyst, truth = open_page(), Truth("robbery")
+    analyst.pick_sample("robbery")
     frame, track = truth.clearest(("person",))
     go_to(analyst, frame)
     draw_box(analyst, track[frame])
     expect(bar(analyst)).to_contain_text("fit")
     bar(analyst).get_by_role("button", name="Keep").click()
     expect(card(analyst, 1)).to_be_visible()
-    before = Kept(work_dir, "falling").clip().instances
+    before = Kept(work_dir, "robbery").clip().instances
     card(analyst, 1).get_by_role("button", name="Track instance 1").click()
     analyst.page.get_by_role("button", name="Cancel").click()
     expect(analyst.page.get_by_role("main")).to_contain_text("cancelled", timeout=ANSWER_LIMIT_MS)
-    assert Kept(work_dir, "falling").clip().instances == before
+    assert Kept(work_dir, "robbery").clip().instances == before
 
 
 def test_answers_are_edited_judged_and_lead_to_their_evidence(

@@ -37,7 +37,7 @@ _PEAKS: dict[str, tuple[float | None, float]] = {}  # by the digest of an analys
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A clip of the library. `top_score` is None where nothing was analysed; `corrections` counts people's rows."""
+    """A clip of the library. `top_score` is None where nothing was analysed; `corrections` counts people's rows that stand."""
 
     clip: ClipRecord
     status: Status
@@ -106,8 +106,8 @@ def _line(db: Database, clip_id: int, added_at: str, layer: str) -> Line:
     video: Document = next((document for kind, _, document in subjects if kind == "video"), {})
     state = video.get("state", "new")
     corrections = db.conn.execute(
-        "SELECT count(*) FROM history WHERE clip_id = ? AND layer = ? AND action IN ('edit', 'adopt') "
-        "AND annotator != ?",
+        "SELECT coalesce(sum(CASE action WHEN 'undo' THEN -1 ELSE 1 END), 0) FROM history "
+        "WHERE clip_id = ? AND layer = ? AND action IN ('edit', 'adopt', 'redo', 'undo') AND annotator != ?",
         [clip_id, source, clips.WORKBENCH],
     ).fetchone()[0]
     return Line(

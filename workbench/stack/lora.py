@@ -35,7 +35,7 @@ def merge_lora(backbone: Any, folder: Path) -> None:
     try:
         _check_targets(model, state, folder)
         inject_adapter_in_model(config, model)
-        report = set_peft_model_state_dict(model, state)
+        report: Any = set_peft_model_state_dict(model, state)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
         raise StackError(f"The LoRA in {folder} does not fit this backbone: {reason}") from error

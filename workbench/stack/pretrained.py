@@ -87,9 +87,10 @@ def load_pretrained(
                     "give the folder of that model."
                 )
             # Shapes that differ are reported with the others below, instead of one at a time.
-            model, report = AutoModelForImageTextToText.from_pretrained(
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 str(source), ignore_mismatched_sizes=True, **options
             )
+            model, report = loaded
             tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
