@@ -52,20 +52,20 @@ def test_the_card_repeats_the_measured_numbers() -> None:
         assert f"| {name} | {metrics[name]:.3f} |" in card
 
 
-def test_it_judges_more_than_half_of_its_samples_right(
+def test_it_judges_most_of_its_samples_right(
     bundled_stack: ModelStack, analysed: dict[str, Analysis]
 ) -> None:
     right = 0
     for name, analysis in analysed.items():
         answer = Conversation(bundled_stack, analysis).say("judgement").answer
         right += parse_judgement(answer) is bool(truth_of(name).label)
-    assert right > len(analysed) / 2
+    assert right >= len(analysed) - 2
 
 
-def test_its_scores_tell_events_better_than_chance(analysed: dict[str, Analysis]) -> None:
+def test_its_scores_tell_events_from_normal_life(analysed: dict[str, Analysis]) -> None:
     curves = [(np.asarray(truth_of(name).frame_label), a.frame_score) for name, a in analysed.items()]
     labels, scores = (np.concatenate(rows) for rows in zip(*curves, strict=True))
-    assert roc_auc(labels, scores) > 0.6
+    assert roc_auc(labels, scores) > 0.8
 
 
 @pytest.mark.parametrize("name", ["robbery", "car_accident"])

@@ -37,7 +37,7 @@ _PEAKS: dict[str, tuple[float | None, float]] = {}  # by the digest of an analys
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A clip of the library. `top_score` is None where nothing was analysed; `corrections` counts people's rows that stand."""
+    """A clip of the library. `top_score` is None where nothing was analysed; `corrections`: people's standing rows."""
 
     clip: ClipRecord
     status: Status

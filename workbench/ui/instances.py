@@ -242,4 +242,3 @@ def _save(services: Services, session: Session, review: Review, changed: Instanc
     made_by = Provenance("human", session.annotator.name)
     changes = instance_changes(before, kept.values(), made_by, event.id if event else None)
     services.desk.save(review, session.annotator, Plan(changes, None, reason))
-
