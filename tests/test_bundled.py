@@ -52,9 +52,7 @@ def test_the_card_repeats_the_measured_numbers() -> None:
         assert f"| {name} | {metrics[name]:.3f} |" in card
 
 
-def test_it_judges_most_of_its_samples_right(
-    bundled_stack: ModelStack, analysed: dict[str, Analysis]
-) -> None:
+def test_it_judges_most_of_its_samples_right(bundled_stack: ModelStack, analysed: dict[str, Analysis]) -> None:
     right = 0
     for name, analysis in analysed.items():
         answer = Conversation(bundled_stack, analysis).say("judgement").answer
