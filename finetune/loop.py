@@ -7,12 +7,13 @@ number alone (`step_generator`): that makes a resumed run equal to one never sto
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,17 @@ def learning_rate(config: LoopConfig, step: int) -> float:
     return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+@contextlib.contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Numbers below the smallest normal one count as zero: Adam's second moments get there, and processors slow."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@flushed_denormals()
 def fit(
     modules: Mapping[str, nn.Module],
     loss: Callable[[int], tuple[Tensor, dict[str, float]]],
@@ -123,19 +135,17 @@ def fit(
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    # Adam's second moments fall below the smallest normal number, and processors are slow with what lies there.
-    torch.set_flush_denormal(True)
     optimizer = optimiser(groups, lr=config.lr, fused=True)
     start = _resume(state_path, modules, optimizer)
     tail: list[float] = []
     began = time.monotonic()
     for step in range(start, config.steps):
-        torch.manual_seed(config.seed * 1_000_003 + step)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
         optimizer.zero_grad(set_to_none=True)
         mean = 0.0
         for number in range(step * config.parts + rank, (step + 1) * config.parts, size):
+            torch.manual_seed(config.seed * 1_000_003 + number)
             value, metrics = loss(number)
             (value / config.parts).backward()
             mean += value.item() * size / config.parts

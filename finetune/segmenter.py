@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from finetune.loop import flushed_denormals
 from finetune.segmenter_data import FrameCache, Sampler, SceneLike
 from finetune.segmenter_eval import evaluate
 from finetune.segmenter_loss import ThingsHead, picture_loss, video_loss
@@ -142,7 +143,6 @@ def _setup(config: SegmenterRecipe, state_path: Path) -> RunState:
     decayed = [p for p in trained if p.ndim >= 2]
     plain = [p for p in trained if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    torch.set_flush_denormal(True)  # second moments of Adam get that small, and processors slow
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), fused=True)
     state = RunState(0, {"picture": 0.0, "video": 0.0}, net, net_config, things, optimizer)
     if state_path.is_file():
@@ -238,6 +238,7 @@ def _stage(config: SegmenterRecipe, state: RunState) -> tuple[str, float] | None
     return ("video", video_step / config.video_steps) if video_step < config.video_steps else None
 
 
+@flushed_denormals()
 def _fit(
     config: SegmenterRecipe,
     state: RunState,
