@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import cli_case, cli_data, cli_models
+from workbench.corrections.place import default_path
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=show_doctor)
     _add_convert(commands)
     cli_data.add_commands(commands)
-    cli_case.add_commands(commands, cli_data.DEFAULT_DB)
+    cli_case.add_commands(commands, default_path())
     return parser
 
 

@@ -23,7 +23,7 @@ def add_commands(commands: Any, default_db: Path) -> None:
     )
     case.add_argument("clip", metavar="CLIP", help="name, sha256 or video file of a clip in the store")
     case.add_argument(
-        "--store", "--db", dest="db", type=Path, default=default_db, metavar="FILE", help=f"default: {default_db}"
+        "--store", "--db", dest="db", type=Path, default=default_db, metavar="FILE", help="default: the page's own"
     )
     case.add_argument("--out", required=True, type=Path, metavar="DIR", help="new folder, or FILE.zip")
     case.add_argument("--layer", default="main", metavar="NAME", help="whose view (default: main)")

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import cli_case
+from workbench.corrections.place import default_path
 from workbench.exports import FORMATS, get_format, importable
 
 if TYPE_CHECKING:
     from workbench.corrections.store import Store
     from workbench.records import ReviewedClip
 
-DEFAULT_DB = Path(".workbench/corrections.db")
 EXIT_FAULT = 1
 
 
@@ -60,7 +60,7 @@ def _add_db_commands(parser: argparse.ArgumentParser) -> None:
 
 def _add_db(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--db", type=Path, default=DEFAULT_DB, metavar="FILE", help=f"the store (default: {DEFAULT_DB})"
+        "--db", type=Path, default=default_path(), metavar="FILE", help="the store (default: the page's own)"
     )
 
 
@@ -88,8 +88,8 @@ def import_clips(args: argparse.Namespace) -> int:
     from workbench.corrections.intake import take_in
     from workbench.corrections.taxonomy import open_store
 
-    if args.db == DEFAULT_DB:  # a folder of our own; one that the user names has to exist
-        args.db.parent.mkdir(exist_ok=True)
+    if args.db == default_path():  # a folder of our own; one that the user names has to exist
+        args.db.parent.mkdir(parents=True, exist_ok=True)
     report = take_in(open_store(args.db), clips, annotator=args.annotator)
     for warning in report.warnings:
         sys.stderr.write(f"warning: {warning}\n")
