@@ -2,6 +2,7 @@
 
 Each stage leaves its state in the work folder; an interrupted run goes on where it was. Stages:
 world → tokenizer → language → vision → heatmap → encode → scorer → chat → segmenter → fusion → card.
+A second leg (`--start DIR`) goes on from the weights of an earlier one and shows them scenes they have not seen.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
 from finetune.segmenter import HELD_OUT_SEED, SegmenterRecipe
 from finetune.segmenter import train as train_segmenter
-from finetune.sight import Sight, encode
+from finetune.sight import Sight, encode, load_backbone
 from finetune.tokenizer import train_tokenizer
 from finetune.vision import VisionJob, VisionPhase, label_space, train_vision
 from finetune.world import WorldCache
@@ -68,6 +69,8 @@ MAX_SHARD = "9MB"
 class BundleRecipe:
     """Every number of the recipe; the card repeats them."""
 
+    start: Path | None = None
+    """Bundle to go on from; its tokenizer and language are kept. None: from nothing."""
     clips: int = 1200
     """Clips seen as a whole: the scorer, the dialogue and the heatmap decoder learn from them."""
     seen_clips: int = 9000
@@ -96,6 +99,33 @@ class BundleRecipe:
     held_out_seed: int = HELD_OUT_SEED
 
 
+def second_leg(start: Path) -> BundleRecipe:
+    """The recipe that goes on from `start`: whole pictures of new scenes, then everything that reads them."""
+    return BundleRecipe(
+        start=start,
+        clips=1500,
+        seed=20_000,
+        seen_clips=4000,
+        seen_seed=30_000,
+        vision=(
+            VisionPhase("vision_heads", LoopConfig(steps=120, lr=3e-3, seed=3, parts=2), 40, kept=64, frozen=True),
+            VisionPhase("vision_whole", LoopConfig(steps=1000, lr=3e-4, seed=4, save_every=50, parts=2), 32, kept=None),
+        ),
+        heatmap=LoopConfig(steps=200, lr=1e-3, seed=1),
+        scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
+        chat=LoopConfig(steps=700, lr=8e-4, save_every=20, parts=2, seed=1),
+        segmenter=SegmenterRecipe(
+            seed=1,
+            start=str(start / "segmenter"),
+            n_scenes=2600,
+            picture_steps=7500,
+            video_steps=2600,
+            lr=8e-4,
+            save_every=200,
+        ),
+    )
+
+
 class Bundle:
     """The stages, each of which finds what the earlier ones left."""
 
@@ -109,11 +139,7 @@ class Bundle:
         """All stages, then the weights in `out`."""
         self._follow("world", self.world.build(), len(self.world))
         self._follow("seen", self.seen.build(), len(self.seen))
-        truths = [self.world.read(i).truth for i in range(len(self.world))]
-        texts = world_texts(truths)
-        tokenizer = self._tokenizer(texts)
-        backbone = new_backbone(tokenizer, self.recipe.seed)
-        self._language(backbone, texts)
+        backbone = self._backbone()
         self._vision(backbone)
         heatmap = self._heatmap(backbone)
         sight = Sight(self.work / "sight")
@@ -127,6 +153,19 @@ class Bundle:
         self.calibrate(out)
         self.measure(out)
 
+    def _backbone(self) -> InternVLBackbone:
+        """The backbone of the start, or a new one that has read what the street world says."""
+        if self.recipe.start is not None:
+            return load_backbone(self.recipe.start / "backbone")
+        texts = world_texts([self.world.read(i).truth for i in range(len(self.world))])
+        backbone = new_backbone(self._tokenizer(texts), self.recipe.seed)
+        self._language(backbone, texts)
+        return backbone
+
+    def _part(self, name: str) -> Path | None:
+        """The folder of a part to go on from."""
+        return None if self.recipe.start is None else self.recipe.start / name
+
     def _tokenizer(self, texts: list[str]) -> PreTrainedTokenizerFast:
         folder = self.work / "tokenizer"
         if not folder.exists():
@@ -139,15 +178,20 @@ class Bundle:
     def _vision(self, backbone: InternVLBackbone) -> None:
         labels = label_space(self.work, self.world)
         recipe = self.recipe
-        train_vision(backbone, VisionJob(self.work, self.seen, labels, recipe.vision, recipe.seed, recipe.processes))
+        start = self._part("backbone")
+        train_vision(
+            backbone, VisionJob(self.work, self.seen, labels, recipe.vision, recipe.seed, recipe.processes, start)
+        )
 
     def _heatmap(self, backbone: InternVLBackbone) -> HeatmapDecoder:
         config = HeatmapConfig(backbone.feature_dim, backbone.text_dim, tap_count=len(backbone.tap_blocks), hidden=256)
-        return train_heatmap(backbone, self.world, config, self.recipe.heatmap, self.work)
+        return train_heatmap(backbone, self.world, config, self.recipe.heatmap, self.work, start=self._part("heatmap"))
 
     def _scorer(self, backbone: InternVLBackbone, encoded: EncodedWorld) -> AnomalyScorer:
         config = UrdmuConfig(input_dim=backbone.feature_dim, hidden=256, heads=4, head_dim=64, ffn=256)
-        return train_scorer(encoded, range(len(encoded)), config, self.recipe.scorer, self.work)
+        return train_scorer(
+            encoded, range(len(encoded)), config, self.recipe.scorer, self.work, start=self._part("scorer")
+        )
 
     def _chat(
         self, backbone: InternVLBackbone, sight: Sight, encoded: EncodedWorld, scorer: AnomalyScorer
@@ -157,7 +201,8 @@ class Bundle:
             scores = [scorer(row).scores[0].numpy() for row in features]
         batches = ChatBatches(encoded, scores, range(len(encoded)), BUNDLED.layout, BUNDLED.n_frames)
         config = RegionConfig(backbone.text_dim, base_prompts=2)
-        job = ChatJob(sight.backbone, batches, config, self.recipe.chat, self.work, self.recipe.chat_batch)
+        loop, start = self.recipe.chat, self._part("regions")
+        job = ChatJob(sight.backbone, batches, config, loop, self.work, self.recipe.chat_batch, start)
         return train_chat(backbone, job, processes=self.recipe.processes)
 
     def save(

@@ -20,6 +20,7 @@ from finetune.dialogues import Dialogue, draw_dialogue
 from finetune.encoded import EncodedClip, EncodedWorld
 from finetune.loop import Ahead, LoopConfig, fit, step_generator, steps_done
 from finetune.parallel import spread
+from finetune.starting import new_module
 from workbench.prompts import PromptLayout, Segment
 from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.regions import RegionConfig, RegionEncoder
@@ -176,7 +177,10 @@ def train_language(
 
 @dataclass(frozen=True, slots=True)
 class ChatJob:
-    """All that a training process has to know: the backbone's folder, what to draw, how long, where states lie."""
+    """All that a training process has to know: the backbone's folder, what to draw, how long, where states lie.
+
+    `start` is the folder of a region encoder of the same sizes to go on from; None: from random weights.
+    """
 
     backbone: Path
     batches: ChatBatches
@@ -184,6 +188,7 @@ class ChatJob:
     loop: LoopConfig
     work: Path
     batch: int = 12
+    start: Path | None = None
 
 
 def train_chat(backbone: InternVLBackbone, job: ChatJob, *, processes: int = 1) -> RegionEncoder:
@@ -198,7 +203,7 @@ def train_chat(backbone: InternVLBackbone, job: ChatJob, *, processes: int = 1) 
 
 def _new_model(backbone: InternVLBackbone, job: ChatJob) -> ChatModel:
     torch.manual_seed(job.loop.seed)
-    return ChatModel(backbone, RegionEncoder(job.config), job.batches.layout)
+    return ChatModel(backbone, new_module(job.config, RegionEncoder, job.start), job.batches.layout)
 
 
 def _train_member(job: ChatJob) -> None:

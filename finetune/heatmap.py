@@ -11,6 +11,7 @@ from torch import Tensor
 from finetune.loop import LoopConfig, fit, step_generator
 from finetune.losses import FocalDiceWeights, focal_dice_loss
 from finetune.pretrain import augment
+from finetune.starting import new_module
 from finetune.world import WorldCache
 from workbench.prompts import CLASS_PROMPTS
 from workbench.stack.backbone import InternVLBackbone
@@ -26,10 +27,14 @@ def train_heatmap(
     *,
     batch: int = 48,
     per_clip: int = 4,
+    start: Path | None = None,
 ) -> HeatmapDecoder:
-    """Train a decoder on random frames, half of them (where there are any) from inside an event."""
+    """Train a decoder on random frames, half of them (where there are any) from inside an event.
+
+    `start` is the folder of a decoder of the same sizes to go on from; None: from random weights.
+    """
     torch.manual_seed(loop.seed)
-    decoder = HeatmapDecoder(config).train()
+    decoder = new_module(config, HeatmapDecoder, start).train()
     decoder.set_prototypes(*(backbone.embed_prompts(CLASS_PROMPTS[c]) for c in ("normal", "abnormal")))
     weights = FocalDiceWeights(alpha=0.7)
 

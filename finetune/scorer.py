@@ -12,6 +12,7 @@ from torch import Tensor
 from finetune.encoded import EncodedWorld
 from finetune.loop import LoopConfig, fit, step_generator
 from finetune.losses import UrdmuWeights, urdmu_loss
+from finetune.starting import new_module
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
 
 CROP = 96
@@ -53,13 +54,15 @@ def train_scorer(
     out_dir: Path,
     *,
     batch: int = 32,
+    start: Path | None = None,
 ) -> AnomalyScorer:
     """Train a scorer on the given clips; Adam, the full UR-DMU loss.
 
-    The labels' own boundaries supervise every frame; the memory terms see which clips hold an anomaly.
+    The labels' own boundaries supervise every frame; the memory terms see which clips hold an anomaly. `start` is the
+    folder of a scorer of the same sizes to go on from; None: from random weights.
     """
     torch.manual_seed(loop.seed)
-    scorer = AnomalyScorer(config).train()
+    scorer = new_module(config, AnomalyScorer, start).train()
     batches = ScorerBatches(encoded, clips)
     weights = UrdmuWeights()
 

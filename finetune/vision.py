@@ -14,23 +14,31 @@ from finetune.backbone import new_backbone
 from finetune.loop import LoopConfig, fit, steps_done
 from finetune.parallel import spread
 from finetune.pretrain import LabelSpace, PretrainHeads, pretrain_loss
+from finetune.sight import load_backbone
 from finetune.world import WorldCache
 from workbench.stack.backbone import InternVLBackbone
 
 
 @dataclass(frozen=True, slots=True)
 class VisionPhase:
-    """One stretch of the tower's pre-training; `kept` patches of each frame are seen, all if None."""
+    """One stretch of the tower's pre-training; `kept` patches of each frame are seen, all if None.
+
+    With `frozen` only the heads learn: new heads on a trained tower would otherwise begin by spoiling it.
+    """
 
     name: str
     loop: LoopConfig
     batch: int
     kept: int | None
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class VisionJob:
-    """All that a training process has to know: where states lie, what is looked at, and in which phases."""
+    """All that a training process has to know: where states lie, what is looked at, and in which phases.
+
+    `start` is the folder of a backbone whose tower is trained already; None: from random weights.
+    """
 
     work: Path
     world: WorldCache
@@ -38,6 +46,7 @@ class VisionJob:
     phases: tuple[VisionPhase, ...]
     seed: int
     processes: int
+    start: Path | None = None
 
 
 def label_space(work: Path, world: WorldCache) -> LabelSpace:
@@ -61,15 +70,20 @@ def train_vision(backbone: InternVLBackbone, job: VisionJob) -> None:
 
 
 def _train(job: VisionJob) -> None:
-    """What every process does. Each makes the same new backbone; the loop keeps them the same."""
+    """What every process does. Each makes the same backbone; the loop keeps them the same."""
     cv2.setNumThreads(1)
-    backbone = new_backbone(PreTrainedTokenizerFast.from_pretrained(job.work / "tokenizer"), job.seed)
+    if job.start is None:
+        backbone = new_backbone(PreTrainedTokenizerFast.from_pretrained(job.work / "tokenizer"), job.seed)
+    else:
+        backbone = load_backbone(job.start)
+    torch.manual_seed(job.seed)
     heads = PretrainHeads(backbone.feature_dim, job.labels)
     tower = backbone.model.model.vision_tower
     # On a processor, the backward pass of fused attention takes longer than the whole of plain attention.
     tower.set_attn_implementation("eager")
-    tower.requires_grad_(True).train()
+    tower.train()
     for phase in job.phases:
+        tower.requires_grad_(not phase.frozen)
         loss = pretrain_loss(
             backbone, heads, job.world, job.labels, batch=phase.batch, kept=phase.kept, seed=phase.loop.seed
         )

@@ -72,6 +72,7 @@ def write_clip(
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = first.shape[1], first.shape[0], pix_fmt
         stream.codec_context.gop_size = gop
+        stream.codec_context.thread_count = 1  # with several, the rate control makes other bytes of the same pictures
         unit = time_base or 1 / Fraction(rate)
         stream.codec_context.time_base = unit
         if rotation or mirror:

@@ -43,7 +43,7 @@ from workbench.stack.loading import ModelStack
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
 
 SCORER = ScorerTuning(
-    loop=LoopConfig(steps=40, lr=5e-3, weight_decay=0.0, save_every=5, log_every=1), batch=8, check_every=10
+    loop=LoopConfig(steps=80, lr=5e-3, weight_decay=0.0, save_every=5, log_every=1), batch=8, check_every=10
 )
 HEATMAP = HeatmapTuning(loop=LoopConfig(steps=30, lr=5e-3, save_every=10), batch=8, per_clip=4, check_every=10)
 CHAT = ChatTuning(rank=4, alpha=8, lr=5e-3, epochs=2, batch=4, micro=2, checkpointing=False, looks=2)
@@ -217,7 +217,7 @@ def finished(run: Run) -> tuple[AdapterInfo, Verdict]:
 
 
 def test_from_corrections_to_an_adapter_with_a_verdict(tmp_path: Path) -> None:
-    clips = drawn_clips(tmp_path / "clips", 12)
+    clips = drawn_clips(tmp_path / "clips", 16)
     info, verdict = finished(scorer_run(tmp_path, clips))
     folder = tmp_path / "run"
     metrics = {change.metric: change for change in verdict.new}
@@ -246,7 +246,7 @@ def test_from_corrections_to_an_adapter_with_a_verdict(tmp_path: Path) -> None:
 
 
 def test_flipped_labels_are_refused_by_the_gate(tmp_path: Path) -> None:
-    clips = drawn_clips(tmp_path / "clips", 12)
+    clips = drawn_clips(tmp_path / "clips", 16)
     good, _ = finished(scorer_run(tmp_path, clips))
     whole = (0.0, 3.0)
     poisoned = [

@@ -21,7 +21,7 @@ EVENT = (8, 20)
 
 def paint(seed: int, abnormal: bool, i: int) -> np.ndarray:
     rng = np.random.default_rng((seed, i))
-    picture = np.full((SIZE[1], SIZE[0], 3), 90 + 5 * (seed % 9), np.uint8)
+    picture = np.full((SIZE[1], SIZE[0], 3), 90 + seed % 9, np.uint8)
     picture += rng.integers(0, 20, picture.shape, dtype=np.uint8)
     if abnormal and EVENT[0] <= i < EVENT[1]:
         picture[16:48, 24 + i : 56 + i] = (250, 60, 20)
