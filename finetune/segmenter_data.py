@@ -163,6 +163,19 @@ def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
+def compressed(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """uint8 frames `[..., H, W, 3]`, half the time as a camera's file would keep them: all at one JPEG quality.
+
+    A cut-out is many times enlarged, and with it the blocks that compression leaves round a small object.
+    """
+    if rng.random() < 0.5:
+        return frames
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 86))]
+    flat = frames.reshape(-1, *frames.shape[-3:])
+    kept = [cv2.imdecode(cv2.imencode(".jpg", f[..., ::-1], quality)[1], cv2.IMREAD_COLOR)[..., ::-1] for f in flat]
+    return np.stack(kept).reshape(frames.shape)
+
+
 class Sampler:
     """Draws batches from a cache; the batch of a step depends on the seed and the step alone."""
 
@@ -188,7 +201,7 @@ class Sampler:
             inside = visible_ids(ids)
             if inside.size == 0:
                 continue
-            rgb = cut(self.cache.rgb[n, t], view, self.size)
+            rgb = cut(compressed(self.cache.rgb[n, t], rng), view, self.size)
             if rng.random() < 0.5:
                 rgb, ids = rgb[:, ::-1], ids[:, ::-1]
             # mostly the object that the view was made for, as in use; sometimes any other, so that prompts matter
@@ -226,7 +239,8 @@ class Sampler:
                 continue
             entity = int(rng.choice(present))
             views = self._follow(self.cache.ids[n, order] == entity, rng)
-            images = np.stack([cut(self.cache.rgb[n, t], v, self.size) for t, v in zip(order, views, strict=True)])
+            frames = compressed(self.cache.rgb[n, order], rng)
+            images = np.stack([cut(frame, v, self.size) for frame, v in zip(frames, views, strict=True)])
             targets = np.stack(
                 [_cut_ids(self.cache.ids[n, t], v, self.size) == entity for t, v in zip(order, views, strict=True)]
             )
