@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,14 +20,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from workbench.ahead import ahead
 from workbench.files import cache_root
 from workbench.records import Features
 from workbench.stack.backbone import VisionFeatures
 from workbench.stack.loading import ModelStack
 from workbench.stack.memory import enough_memory
-from workbench.stack.motion import MotionScorer
+from workbench.stack.motion import MotionBatch, MotionScorer
 from workbench.stack.sources import fingerprint
-from workbench.video import Clip, dense_stride
+from workbench.video import Clip, FrameBatch, dense_stride
 
 CACHE_VERSION = 1
 DEFAULT_CACHE = cache_root() / "features"
@@ -97,13 +98,10 @@ def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress:
     backbone = stack.backbone
     shape = (total, backbone.tokens_per_frame, backbone.token_dim)
     tokens = np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=np.float16, shape=shape)
-    motion = MotionScorer()
     rows: dict[str, list[np.ndarray]] = {k: [] for k in ("index", "time", "motion", "cls", "maps", "heat", "saliency")}
     done = 0
-    # Frames much larger than the tower's square only cost memory; three times its side keeps all it can see.
-    for batch in clip.dense(stride, batch=stack.profile.batch, long_side=3 * backbone.image_size):
+    for batch, moved in ahead(_watch(clip, stack, stride)):
         seen = backbone.encode(batch.rgb)
-        moved = motion.update(batch.motion_pair)
         maps, heat = _heat(stack, seen, moved.saliency)
         count = min(len(batch.index), total - done)
         tokens[done : done + count] = _half(seen.tokens[:count])
@@ -120,6 +118,14 @@ def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress:
     tokens.flush()
     arrays: dict[str, Any] = {key: np.concatenate(parts)[:total] for key, parts in rows.items()}
     np.savez(folder / "dense.npz", **arrays)
+
+
+def _watch(clip: Clip, stack: ModelStack, stride: int) -> Generator[tuple[FrameBatch, MotionBatch], None, None]:
+    """Dense frames in batches, and what moves in them: all that needs no model."""
+    motion = MotionScorer()
+    # Frames much larger than the tower's square only cost memory; three times its side keeps all it can see.
+    for batch in clip.dense(stride, batch=stack.profile.batch, long_side=3 * stack.backbone.image_size):
+        yield batch, motion.update(batch.motion_pair)
 
 
 @torch.inference_mode()
