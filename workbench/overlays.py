@@ -51,12 +51,32 @@ def blend_heatmap(rgb: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np
     height, width = rgb.shape[:2]
     fine = cv2.resize(np.nan_to_num(heat).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     fine = np.clip(fine, 0, 1)
+    picture = rgb.copy()
+    window = window_of(fine > HEAT_CLEAR_BELOW)
+    if window is None:
+        return picture
+    fine, under = fine[window], rgb[window]
     # From a third up: inferno's dark end would shade the picture instead of marking it.
     levels = (255 * (0.35 + 0.65 * fine)).astype(np.uint8)
     colour = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     ramp = np.clip((fine - HEAT_CLEAR_BELOW) / (HEAT_FULL_AT - HEAT_CLEAR_BELOW), 0, 1)
     alpha = (opacity * ramp * ramp * (3 - 2 * ramp))[..., None]
-    return (rgb + (colour - rgb.astype(np.float32)) * alpha + 0.5).astype(np.uint8)
+    picture[window] = (under + (colour - under.astype(np.float32)) * alpha + 0.5).astype(np.uint8)
+    return picture
+
+
+def window_of(marked: np.ndarray, margin: int = 0) -> tuple[slice, slice] | None:
+    """Rows and columns that hold all of bool `[H, W]`, and `margin` more on each side; None when nothing is marked.
+
+    Most of a picture is left as it is; what is drawn is worked out inside such a window only.
+    """
+    rows, columns = np.flatnonzero(marked.any(1)), np.flatnonzero(marked.any(0))
+    if rows.size == 0:
+        return None
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
+    )
 
 
 def draw_instances(
@@ -116,13 +136,16 @@ def _draw_mask(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int
     # Area averaging down and linear up keep the edge's position; the half level is then the smooth outline.
     how = cv2.INTER_AREA if mask.shape[1] > width else cv2.INTER_LINEAR
     soft = cv2.resize(mask * np.float32(1), (width, height), interpolation=how)
-    canvas[:] = (canvas + (np.asarray(colour, np.float32) - canvas) * (MASK_FILL * soft[..., None]) + 0.5).astype(
-        np.uint8
-    )
+    window = window_of(soft > 0, margin=line + 4)  # the outline and its shadow lie just outside
+    if window is None:
+        return
+    soft, part = soft[window], np.ascontiguousarray(canvas[window])
+    part = (part + (np.asarray(colour, np.float32) - part) * (MASK_FILL * soft[..., None]) + 0.5).astype(np.uint8)
     outlines, _ = cv2.findContours((soft >= 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if line > 1:  # on a small picture the shadow would weigh more than the line
-        cv2.drawContours(canvas, outlines, -1, _SHADOW, line + 2, cv2.LINE_AA)
-    cv2.drawContours(canvas, outlines, -1, colour, line, cv2.LINE_AA)
+        cv2.drawContours(part, outlines, -1, _SHADOW, line + 2, cv2.LINE_AA)
+    cv2.drawContours(part, outlines, -1, colour, line, cv2.LINE_AA)
+    canvas[window] = part
 
 
 def _draw_box(canvas: np.ndarray, box: Box, colour: tuple[int, int, int], line: int) -> None:
