@@ -22,7 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     bundle = commands.add_parser("bundle", help="train everything in assets/bundled from nothing")
     bundle.add_argument("--out", type=Path, default=Path("assets/bundled"), metavar="DIR")
-    bundle.add_argument("--work", type=Path, metavar="DIR", help="state of the stages (default: runs/bundle)")
+    bundle.add_argument("--start", type=Path, metavar="DIR", help="go on from this bundle with a second leg")
+    bundle.add_argument("--work", type=Path, metavar="DIR", help="state of the stages (default: runs/bundle, -second)")
 
     from finetune.evaluate import add_arguments
     from finetune.reproduce import command as reproduce
@@ -55,9 +56,10 @@ def _run(args: argparse.Namespace) -> int:
         write_world(args.out, clips=args.clips, seed=args.seed)
         return 0
     if args.command == "bundle":
-        from finetune.bundle import Bundle, BundleRecipe, default_work, write_samples
+        from finetune.bundle import Bundle, BundleRecipe, default_work, second_leg, write_samples
 
-        Bundle(args.work or default_work(), BundleRecipe()).run(args.out)
+        recipe = second_leg(args.start) if args.start else BundleRecipe()
+        Bundle(args.work or default_work(second=bool(args.start)), recipe).run(args.out)
         write_samples(args.out.parent / "samples")
         return 0
     if args.command == "reproduce":

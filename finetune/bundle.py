@@ -23,7 +23,7 @@ from tqdm import tqdm
 from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
 from finetune.backbone import new_backbone, world_texts
-from finetune.card import write_card
+from finetune.card import leg_of, legs_of, write_card, write_legs
 from finetune.chat import ChatBatches, ChatJob, train_chat, train_language
 from finetune.data import read_data
 from finetune.encoded import EncodedWorld
@@ -225,6 +225,8 @@ class Bundle:
         save_module(scorer, scorer.config, out / "scorer")
         save_module(heatmap, heatmap.config, out / "heatmap")
         save_module(regions, regions.config, out / "regions")
+        earlier = [] if self.recipe.start is None else legs_of(self.recipe.start)
+        write_legs(out, [*earlier, leg_of(self.recipe)])
 
     def _segmenter(self, out: Path) -> None:
         folder = self.work / "segmenter"
@@ -250,7 +252,7 @@ class Bundle:
         """Evaluate on held-out clips and write the card."""
         folder = self._clips("held_out", self.recipe.held_out_clips, self.recipe.held_out_seed)
         metrics = evaluate(load_bundle(out), read_data(folder), out=self.work / "metrics.json")
-        write_card(out, self.recipe, metrics.to_document())
+        write_card(out, self.recipe.held_out_seed, metrics.to_document())
 
     def _clips(self, name: str, clips: int, seed: int) -> Path:
         folder = self.work / name
@@ -280,6 +282,6 @@ def write_samples(folder: Path) -> list[Path]:
     return clips
 
 
-def default_work() -> Path:
+def default_work(*, second: bool = False) -> Path:
     """Where the stages leave their state unless told otherwise."""
-    return Path(os.environ.get("WORKBENCH_RUNS", "runs")) / "bundle"
+    return Path(os.environ.get("WORKBENCH_RUNS", "runs")) / ("bundle-second" if second else "bundle")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 if TYPE_CHECKING:
     from finetune.bundle import BundleRecipe
 
+LEGS = "legs.json"
 MEANINGS = {
     "frame_auc": "ROC-AUC over all frames",
     "frame_ap": "average precision over all frames",
@@ -39,20 +39,74 @@ MEANINGS = {
 }
 
 
-def write_card(folder: Path, recipe: BundleRecipe, metrics: Mapping[str, Any]) -> None:
-    """Write `CARD.md` and `metrics.json` into `folder`.
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One run of the recipe: what it saw, on what machine, and how long each stage learned.
+
+    Attributes:
+        command: that makes it. data, hardware: in words. stages: (name, steps, peak learning rate, seed).
+        notes: in which way the run departed from its command, in sentences.
+    """
+
+    command: str
+    data: str
+    hardware: str
+    stages: tuple[tuple[str, int, float, int], ...]
+    notes: tuple[str, ...] = ()
+
+
+def leg_of(recipe: BundleRecipe) -> Leg:
+    """The leg that a recipe describes, on this machine."""
+    loops = {phase.name: phase.loop for phase in recipe.vision}
+    names = ("heatmap", "scorer", "chat") if recipe.start else ("language", "heatmap", "scorer", "chat")
+    loops |= {name: getattr(recipe, name) for name in names}
+    masks = recipe.segmenter
+    return Leg(
+        "python -m finetune bundle" + (" --start FIRST" if recipe.start else " --out FIRST"),
+        f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {recipe.seed} to "
+        f"{recipe.seed + recipe.clips - 1}; for the vision tower, {recipe.seen_frames} frames each of "
+        f"{recipe.seen_clips} more scenes, seeds {recipe.seen_seed} to {recipe.seen_seed + recipe.seen_clips - 1}; for "
+        f"the segmenter, {masks.n_scenes} scenes with an event, seeds 0 to {masks.n_scenes - 1}",
+        f"{_cpu()}, {recipe.processes} processes of one thread",
+        (
+            *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
+            ("segmenter, pictures", masks.picture_steps, masks.lr, masks.seed),
+            ("segmenter, videos", masks.video_steps, masks.video_lr, masks.seed),
+        ),
+    )
+
+
+def legs_of(folder: Path) -> list[Leg]:
+    """The legs that made the weights in `folder`; none where it does not say."""
+    path = folder / LEGS
+    if not path.exists():
+        return []
+    return [
+        Leg(
+            row["command"],
+            row["data"],
+            row["hardware"],
+            tuple((str(n), int(s), float(lr), int(seed)) for n, s, lr, seed in row["stages"]),
+            tuple(row["notes"]),
+        )
+        for row in json.loads(path.read_text())
+    ]
+
+
+def write_legs(folder: Path, legs: Sequence[Leg]) -> None:
+    """Keep the legs beside the weights they made, so that the next one can tell of them."""
+    (folder / LEGS).write_text(json.dumps([asdict(leg) for leg in legs], indent=1, ensure_ascii=False) + "\n")
+
+
+def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> None:
+    """Write `CARD.md` and `metrics.json` into `folder`, which holds the weights and their legs.
 
     Args:
-        metrics: the flat document of `finetune.evaluate`.
+        held_out_seed: first seed of the measured clips. metrics: the flat document of `finetune.evaluate`.
     """
     (folder / "metrics.json").write_text(json.dumps(dict(metrics), indent=2) + "\n")
+    legs = legs_of(folder)
     rows = [_row(name, meaning, metrics) for name, meaning in MEANINGS.items() if name in metrics]
-    loops = {phase.name: phase.loop for phase in recipe.vision}
-    loops |= {name: getattr(recipe, name) for name in ("language", "heatmap", "scorer", "chat")}
-    recipes = [f"| {name} | {loop.steps} | {loop.lr:g} | {loop.seed} |" for name, loop in loops.items()]
-    masks = recipe.segmenter
-    recipes.append(f"| segmenter, pictures | {masks.picture_steps} | {masks.lr:g} | {masks.seed} |")
-    recipes.append(f"| segmenter, videos | {masks.video_steps} | {masks.video_lr:g} | {masks.seed} |")
     text = "\n".join(
         [
             "# The bundled stack",
@@ -64,23 +118,16 @@ def write_card(folder: Path, recipe: BundleRecipe, metrics: Mapping[str, Any]) -
             "## How it was made",
             "",
             "```",
-            "python -m finetune bundle",
+            *(leg.command for leg in legs),
             "```",
             "",
-            f"- Data: {recipe.clips} procedural clips (6-12 s, 320×240), seeds {recipe.seed} to "
-            f"{recipe.seed + recipe.clips - 1}; for the vision tower, {recipe.seen_frames} frames each of "
-            f"{recipe.seen_clips} more scenes, seeds {recipe.seen_seed} to {recipe.seen_seed + recipe.seen_clips - 1}.",
-            f"- Hardware: {_cpu()}, {torch.get_num_threads()} threads, bfloat16 autocast where the processor has it.",
-            "- The run is resumable; each stage logs its loss beside its state.",
-            "",
-            "| stage | steps | peak learning rate | seed |",
-            "|---|---|---|---|",
-            *recipes,
+            "Each command can be interrupted and goes on where it was; each stage logs its loss beside its state.",
+            *(line for number, leg in enumerate(legs, 1) for line in _leg_lines(number, leg)),
             "",
             "## What it measures",
             "",
-            f"On {metrics['n_clips']} clips of seeds {recipe.held_out_seed} and up, none of them seen in training, by",
-            f"`python -m finetune scenes --out DIR --clips {metrics['n_clips']} --seed {recipe.held_out_seed}` and",
+            f"On {metrics['n_clips']} clips of seeds {held_out_seed} and up, none of them seen in training, by",
+            f"`python -m finetune scenes --out DIR --clips {metrics['n_clips']} --seed {held_out_seed}` and",
             "`python -m finetune evaluate --data DIR`. The interval is a 95 % bootstrap over clips.",
             "",
             "| metric | value | 95 % interval | meaning |",
@@ -90,6 +137,21 @@ def write_card(folder: Path, recipe: BundleRecipe, metrics: Mapping[str, Any]) -
         ]
     )
     (folder / "CARD.md").write_text(text)
+
+
+def _leg_lines(number: int, leg: Leg) -> list[str]:
+    return [
+        "",
+        f"### Leg {number}",
+        "",
+        f"- Data: {leg.data}.",
+        f"- Hardware: {leg.hardware}; bfloat16 autocast where the processor has it.",
+        *(f"- {note}" for note in leg.notes),
+        "",
+        "| stage | steps | peak learning rate | seed |",
+        "|---|---|---|---|",
+        *(f"| {name} | {steps} | {rate:g} | {seed} |" for name, steps, rate, seed in leg.stages),
+    ]
 
 
 def _row(name: str, meaning: str, metrics: Mapping[str, Any]) -> str:

@@ -94,4 +94,5 @@ def _member(rank: int, size: int, port: int, work: Callable[..., None], args: tu
     try:
         work(*args)
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():  # one process alone forms no group
+            dist.destroy_process_group()

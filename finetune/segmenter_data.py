@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from finetune.world import decode_jpeg
 from workbench.errors import DataError
 from workbench.stack.segmenter_view import View, box_of, cut
 
@@ -172,7 +173,7 @@ def compressed(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return frames
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 86))]
     flat = frames.reshape(-1, *frames.shape[-3:])
-    kept = [cv2.imdecode(cv2.imencode(".jpg", f[..., ::-1], quality)[1], cv2.IMREAD_COLOR)[..., ::-1] for f in flat]
+    kept = [decode_jpeg(cv2.imencode(".jpg", cv2.cvtColor(f, cv2.COLOR_RGB2BGR), quality)[1].tobytes()) for f in flat]
     return np.stack(kept).reshape(frames.shape)
 
 

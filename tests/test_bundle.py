@@ -1,0 +1,88 @@
+"""Going on from earlier weights: parts begin where they were left, and the card tells of every leg."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from finetune.bundle import BundleRecipe, second_leg
+from finetune.card import Leg, leg_of, legs_of, write_card, write_legs
+from finetune.errors import TrainingError
+from finetune.loop import LoopConfig
+from finetune.pretrain import LabelSpace
+from finetune.sight import load_backbone
+from finetune.starting import new_module
+from finetune.vision import VisionJob, VisionPhase, train_vision
+from finetune.world import WorldCache, build_clip
+from workbench.profiles import ASSETS
+from workbench.stack.modules import save_module
+from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
+
+SIZES = UrdmuConfig(input_dim=16, hidden=32, heads=2, head_dim=8, ffn=32, memory=16, classifier=8)
+
+
+def test_a_part_goes_on_from_its_weights_and_can_learn(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    trained = AnomalyScorer(SIZES)
+    save_module(trained, SIZES, tmp_path, dtype=torch.float32)
+    torch.manual_seed(4)
+    again = new_module(SIZES, AnomalyScorer, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), again.parameters(), strict=True))
+    assert all(p.requires_grad for p in again.parameters())
+    fresh = new_module(SIZES, AnomalyScorer, None)
+    assert not all(torch.equal(a, b) for a, b in zip(trained.parameters(), fresh.parameters(), strict=True))
+
+
+def test_weights_of_other_sizes_are_refused(tmp_path: Path) -> None:
+    save_module(AnomalyScorer(SIZES), SIZES, tmp_path)
+    with pytest.raises(TrainingError, match="sizes"):
+        new_module(UrdmuConfig(input_dim=16, hidden=64), AnomalyScorer, tmp_path)
+
+
+@pytest.mark.slow
+def test_new_heads_leave_a_frozen_tower_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")  # compiling takes longer than four steps
+    world = WorldCache(tmp_path / "world", clips=2, seed=40, frames=4)
+    world.folder.mkdir()
+    for number, path in enumerate(world.paths):
+        build_clip(path, 40 + number, 4)
+    labels = LabelSpace.scan([world.read(i).truth for i in range(2)])
+    start = ASSETS / "bundled" / "backbone"
+
+    def trained(frozen: bool) -> list[torch.Tensor]:
+        name = "frozen" if frozen else "free"
+        phase = VisionPhase(name, LoopConfig(steps=2, lr=1e-2), 4, kept=None, frozen=frozen)
+        backbone = load_backbone(start)
+        train_vision(backbone, VisionJob(tmp_path, world, labels, (phase,), 0, 1, start))
+        return list(backbone.model.model.vision_tower.parameters())
+
+    before = list(load_backbone(start).model.model.vision_tower.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, trained(frozen=True), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(before, trained(frozen=False), strict=True))
+
+
+def test_the_card_tells_of_every_leg(tmp_path: Path) -> None:
+    first, second = leg_of(BundleRecipe()), leg_of(second_leg(Path("first")))
+    told = Leg(first.command, first.data, first.hardware, first.stages, ("It was interrupted.",))
+    write_legs(tmp_path, [told, second])
+    assert legs_of(tmp_path) == [told, second]
+    write_card(tmp_path, 960_000, {"n_clips": 60, "frame_auc": 0.5, "frame_auc_ci95": [0.4, 0.6]})
+    card = (tmp_path / "CARD.md").read_text()
+    for text in ("### Leg 1", "### Leg 2", "- It was interrupted.", "--seed 960000", "| frame_auc | 0.500 |"):
+        assert text in card
+    assert f"| chat | {second_leg(Path('first')).chat.steps} |" in card
+    assert json.loads((tmp_path / "metrics.json").read_text())["n_clips"] == 60
+
+
+def test_legs_never_train_on_what_another_measures() -> None:
+    recipes = [BundleRecipe(), second_leg(Path("first"))]
+    trained = [range(r.seed, r.seed + r.clips) for r in recipes]
+    trained += [range(r.seen_seed, r.seen_seed + r.seen_clips) for r in recipes]
+    trained += [range(r.segmenter.n_scenes) for r in recipes]
+    for recipe in recipes:
+        for first, count in (
+            (recipe.calibration_seed, recipe.calibration_clips),
+            (recipe.held_out_seed, recipe.held_out_clips),
+        ):
+            assert not any(seeds.start < first + count and first < seeds.stop for seeds in trained)
