@@ -33,7 +33,7 @@ from finetune.heatmap import train_heatmap
 from finetune.loop import LoopConfig
 from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
-from finetune.segmenter import HELD_OUT_SEED, SegmenterRecipe
+from finetune.segmenter import SegmenterRecipe
 from finetune.segmenter import train as train_segmenter
 from finetune.sight import Sight, encode, load_backbone
 from finetune.tokenizer import train_tokenizer
@@ -96,7 +96,7 @@ class BundleRecipe:
     calibration_clips: int = 80
     calibration_seed: int = 500_000
     held_out_clips: int = 60
-    held_out_seed: int = HELD_OUT_SEED
+    held_out_seed: int = 960_000
 
 
 def second_leg(start: Path) -> BundleRecipe:

@@ -21,6 +21,7 @@ from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.convert import convert_holmesvau
 from workbench.stack.convert_weights import check_fit
 from workbench.stack.generate import RunningText
+from workbench.stack.language import cache_argument
 from workbench.stack.loading import load_module
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
 
@@ -117,11 +118,14 @@ def test_frames_become_the_same_tokens(parity: Path, backbone: InternVLBackbone,
 
 @torch.inference_mode()
 def test_the_language_model_agrees_on_plain_text(backbone: InternVLBackbone, llm: dict[str, Tensor]) -> None:
-    output = backbone.model(input_ids=llm["plain_ids"], output_hidden_states=True, use_cache=True)
+    cache = backbone.new_cache()
+    output = backbone.model(
+        input_ids=llm["plain_ids"], output_hidden_states=True, **cache_argument(backbone.model, cache)
+    )
     assert differs(output.logits, llm["plain_logits"]) <= BOUND
     for number in range(5):
         assert differs(output.hidden_states[number], llm[f"plain_hidden_{number}"]) <= BOUND, number
-    layers = output.past_key_values.layers
+    layers = cache.layers
     assert differs(layers[0].keys, llm["plain_kv_k_layer0"]) <= BOUND
     assert differs(layers[3].keys, llm["plain_kv_k_layer3"]) <= BOUND
     assert differs(layers[0].values, llm["plain_kv_v_layer0"]) <= BOUND

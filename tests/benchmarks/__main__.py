@@ -21,7 +21,7 @@ from tests.benchmarks.process import BenchmarkError, Cost, run_measured
 from tests.benchmarks.row import Row
 
 # The street-world clips of the quality numbers; training draws from other seeds.
-HELD_OUT_SEED = 950_000
+HELD_OUT_SEED = 960_000
 QUALITY = {
     "frame_auc": "frame ROC-AUC",
     "pixel_auc": "pixel ROC-AUC",

@@ -8,6 +8,7 @@ Rows of several pieces are joined with `torch.cat` and mean the same wherever th
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,12 @@ def cpu_has_fast_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 matrices in hardware (AMX or AVX512-BF16)."""
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def cache_argument(model: Any, cache: Any) -> dict[str, Any]:
+    """A key-value cache, or none, as this model's `forward` takes it; transformers renamed the argument in 5.24."""
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    return {name: cache, "use_cache": cache is not None}
 
 
 class LanguageSide:
@@ -115,8 +122,8 @@ class LanguageSide:
 
     def hidden(self, rows: Tensor, cache: Any = None) -> Tensor:
         """Rows `[B, L, W]` after what the cache holds → last hidden states `[B, L, D]`; can be trained through."""
-        output = self.model.model.language_model(inputs_embeds=rows, past_key_values=cache, use_cache=cache is not None)
-        return output.last_hidden_state
+        language: Any = self.model.model.language_model
+        return language(inputs_embeds=rows, **cache_argument(language, cache)).last_hidden_state
 
     @torch.inference_mode()
     def next_logits(self, rows: Tensor, cache: Any) -> Tensor:

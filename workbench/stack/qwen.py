@@ -27,7 +27,7 @@ from transformers import DynamicCache
 from workbench.errors import StackError
 from workbench.stack.backbone import VisionFeatures, frames_to_pixels
 from workbench.stack.heatmap import tap_layers
-from workbench.stack.language import LanguageSide
+from workbench.stack.language import LanguageSide, cache_argument
 from workbench.stack.pretrained import Placement, load_pretrained
 
 IMAGE_SIZE = 448
@@ -228,11 +228,11 @@ class QwenVLBackbone(LanguageSide):
         if additions and rows.shape[1] > 1:
             more["visual_pos_masks"] = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
             more["deepstack_visual_embeds"] = [part.flatten(0, 1) for part in additions]
-        output = self.model.model.language_model(
+        language: Any = self.model.model.language_model
+        output = language(
             inputs_embeds=embeddings,
             position_ids=torch.stack([time, time + row, time + column]),
-            past_key_values=cache,
-            use_cache=cache is not None,
+            **cache_argument(language, cache),
             **more,
         )
         if cache is not None:
