@@ -103,17 +103,17 @@ def second_leg(start: Path) -> BundleRecipe:
     """The recipe that goes on from `start`: whole pictures of new scenes, then everything that reads them."""
     return BundleRecipe(
         start=start,
-        clips=1500,
+        clips=1200,
         seed=20_000,
         seen_clips=4000,
         seen_seed=30_000,
         vision=(
             VisionPhase("vision_heads", LoopConfig(steps=120, lr=3e-3, seed=3, parts=2), 40, kept=64, frozen=True),
-            VisionPhase("vision_whole", LoopConfig(steps=1000, lr=3e-4, seed=4, save_every=50, parts=2), 32, kept=None),
+            VisionPhase("vision_whole", LoopConfig(steps=750, lr=2e-4, seed=4, save_every=50, parts=2), 32, kept=None),
         ),
         heatmap=LoopConfig(steps=200, lr=1e-3, seed=1),
         scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
-        chat=LoopConfig(steps=700, lr=8e-4, save_every=20, parts=2, seed=1),
+        chat=LoopConfig(steps=600, lr=8e-4, save_every=20, parts=2, seed=1),
         segmenter=SegmenterRecipe(
             seed=1,
             start=str(start / "segmenter"),
