@@ -103,7 +103,7 @@ def second_leg(start: Path) -> BundleRecipe:
     """The recipe that goes on from `start`: whole pictures of new scenes, then everything that reads them."""
     return BundleRecipe(
         start=start,
-        clips=1200,
+        clips=900,
         seed=20_000,
         seen_clips=4000,
         seen_seed=30_000,
