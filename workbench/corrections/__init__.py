@@ -6,4 +6,5 @@ documents.py  records ⇄ the JSON of history rows             history.py     sa
 clips.py      clips, analyses, `current`                     layers.py      several annotators, adopt, agreement
 catalogue.py  the library: a line a clip     place.py      where the store lies by default
 intake.py     imported records into the store                taxonomy.py    kinds of events
+kinds.py      the kinds that a store starts with
 """

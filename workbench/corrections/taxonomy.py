@@ -6,52 +6,22 @@ its former name as a synonym, a retired one is no longer offered but still under
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqlite_utils import Database
+
 from workbench.corrections import log
+from workbench.corrections.kinds import EDITION, key_of, slugged, starting_categories
 from workbench.corrections.log import MAIN, NO_CLIP, Author, Change, Document
 from workbench.corrections.store import Store
 from workbench.errors import InputError, StoreError
 from workbench.records import Category
 
 _AUTHOR = "workbench"
-UCF, XD, VIEW, STREET = "UCF-Crime", "XD-Violence", "VIEW360", "street world"
-
-# name | parent | synonyms | data sets. Names in lower case as the models say them.
-_STARTING = f"""
-violence | | |
-abuse | violence | child abuse, animal abuse | {UCF}, {XD}
-assault | violence | | {UCF}, {STREET}
-fighting | violence | fight, brawl | {UCF}, {XD}, {STREET}
-riot | violence | | {XD}
-shooting | violence | gunfire, shots fired | {UCF}, {XD}
-harassment | violence | | {VIEW}
-property crime | | |
-burglary | property crime | break-in | {UCF}
-robbery | property crime | mugging | {UCF}, {STREET}
-shoplifting | property crime | | {UCF}
-stealing | property crime | theft | {UCF}, {VIEW}
-pickpocketing | property crime | | {VIEW}
-shoulder surfing | property crime | | {VIEW}
-vandalism | property crime | | {UCF}
-arson | property crime | | {UCF}
-arrest | | | {UCF}
-accident | | |
-road accident | accident | roadaccidents, road accidents, car accident, car crash | {UCF}, {XD}
-collision | accident | crash | {STREET}
-falling | accident | fall | {STREET}
-hazard | | |
-explosion | hazard | | {UCF}, {XD}, {STREET}
-fire | hazard | | {STREET}
-abandoned object | hazard | abandoned bag, unattended luggage | {STREET}
-out of place | | |
-running | out of place | | {STREET}
-cycling | out of place | bicycle on the walkway | {STREET}
-driving | out of place | vehicle on the walkway | {STREET}
-"""
+_EDITION_KEY = "taxonomy_edition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +32,7 @@ class Taxonomy:
 
     def resolve(self, text: str) -> Category | None:
         """The category that a name or synonym means, however it is written (`RoadAccidents`, `road_accident`)."""
-        return self._index().get(_key(text))
+        return self._index().get(key_of(text))
 
     def offered(self) -> tuple[Category, ...]:
         """Categories to choose from."""
@@ -75,32 +45,33 @@ class Taxonomy:
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Those of the names that mean no category, each once, in order."""
         index = self._index()
-        return [name for name in dict.fromkeys(names) if _key(name) not in index]
+        return [name for name in dict.fromkeys(names) if key_of(name) not in index]
 
     def _index(self) -> dict[str, Category]:
         index: dict[str, Category] = {}
         for category in self.categories:  # names first: they win over the synonyms of others
-            index.setdefault(_key(category.name), category)
+            index.setdefault(key_of(category.name), category)
         for category in self.categories:
             for synonym in category.synonyms:
-                index.setdefault(_key(synonym), category)
+                index.setdefault(key_of(synonym), category)
         return index
 
 
 def open_store(path: str | Path, *, read_only: bool = False) -> Store:
-    """A store with the starting taxonomy in it. Arguments and errors as for `Store`."""
+    """A store with the starting taxonomy in it, or with what is new in it. Arguments and errors as for `Store`."""
     store = Store(path, read_only=read_only)
-    if not store.read_only and not load_taxonomy(store).categories:
-        _seed(store)
+    if not store.read_only:
+        with store.reading() as db:
+            edition = _edition(db)
+        if edition < EDITION:
+            _seed(store)
     return store
 
 
 def load_taxonomy(store: Store) -> Taxonomy:
     """The taxonomy as it stands."""
     with store.reading() as db:
-        found = [(i, document) for kind, i, document in log.load_documents(db, NO_CLIP, MAIN) if kind == "category"]
-    found.sort(key=lambda item: (item[1]["position"], item[0]))
-    return Taxonomy(tuple(_category_from(category_id, document) for category_id, document in found))
+        return _taxonomy(db)
 
 
 def add_category(
@@ -154,26 +125,43 @@ def change_category(
     return _require(load_taxonomy(store), category_id)
 
 
-def starting_categories() -> list[Category]:
-    """What a new store offers: the kinds of UCF-Crime, XD-Violence, VIEW360 and the street world, in one tree."""
-    result = []
-    for line in _STARTING.strip().splitlines():
-        name, parent, synonyms, sources = (cell.strip() for cell in line.split("|"))
-        split = [tuple(filter(None, (word.strip() for word in cell.split(",")))) for cell in (synonyms, sources)]
-        result.append(Category(_slugged(name), name, _slugged(parent) or None, split[0], split[1]))
-    return result
-
-
 def _seed(store: Store) -> None:
-    made = starting_categories()
+    """Give a store what it lacks of the starting taxonomy: all of it, or what a later edition of it added."""
     with store.writing() as db:
-        # Another program may have opened the new store at the same moment and done this already.
-        if any(kind == "category" for kind, _, _ in log.load_documents(db, NO_CLIP, MAIN)):
+        if _edition(db) >= EDITION:  # another program opened the store at the same moment and has done this
             return
         log.ensure_annotator(db, _AUTHOR)
-        for position, category in enumerate(made):
-            author = Author(_AUTHOR, None, action="create")
-            log.append(db, author, Change("category", category.id, "", _document(category, position)))
+        known = _taxonomy(db)
+        author = Author(_AUTHOR, None, action="create")
+        for category in starting_categories():
+            own = next((item for item in known.categories if item.id == category.id), None)
+            free = tuple(word for word in category.synonyms if known.resolve(word) is None)
+            if own is None and known.resolve(category.name) is None:
+                made = replace(category, synonyms=free)
+                document = _document(made, len(known.categories))
+                log.append(db, author, Change("category", made.id, "", document))
+                known = Taxonomy((*known.categories, made))
+            elif own is not None:
+                for field, added in (("synonyms", free), ("sources", category.sources)):
+                    old = getattr(own, field)
+                    new = [*old, *(word for word in added if word not in old)]
+                    log.append(db, author, Change("category", own.id, field, new))
+        db.conn.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", [_EDITION_KEY, log.canonical(EDITION)])
+
+
+def _edition(db: Database) -> int:
+    """Which starting taxonomy the store has been given; 0 for none yet."""
+    row = db.conn.execute("SELECT value FROM settings WHERE key = ?", [_EDITION_KEY]).fetchone()
+    if row is not None:
+        return int(json.loads(row[0]))
+    has_any = "SELECT 1 FROM subjects WHERE clip_id = ? AND layer = ? AND subject = 'category' LIMIT 1"
+    return 1 if db.conn.execute(has_any, [NO_CLIP, MAIN]).fetchone() else 0
+
+
+def _taxonomy(db: Database) -> Taxonomy:
+    found = [(i, document) for kind, i, document in log.load_documents(db, NO_CLIP, MAIN) if kind == "category"]
+    found.sort(key=lambda item: (item[1]["position"], item[0]))
+    return Taxonomy(tuple(_category_from(category_id, document) for category_id, document in found))
 
 
 def _write(store: Store, annotator: str, changes: list[Change], reason: str | None = None) -> None:
@@ -209,7 +197,7 @@ def _require(taxonomy: Taxonomy, category_id: str) -> Category:
 
 
 def _refuse_taken(taxonomy: Taxonomy, word: str, own_id: str | None) -> None:
-    if not _key(word):
+    if not key_of(word):
         raise InputError("A category needs a name with at least one letter.")
     owner = taxonomy.resolve(word)
     if owner is not None and owner.id != own_id:
@@ -225,16 +213,7 @@ def _refuse_circle(taxonomy: Taxonomy, category_id: str, parent: str) -> None:
 
 
 def _slug(name: str, taxonomy: Taxonomy) -> str:
-    slug = _slugged(name)
+    slug = slugged(name)
     if not slug or any(category.id == slug for category in taxonomy.categories):
         raise StoreError(f"The id {slug!r} of the category {name!r} is taken or empty; choose another name.")
     return slug
-
-
-def _slugged(name: str) -> str:
-    return re.sub(r"\W+", "-", name.strip().lower()).strip("-")
-
-
-def _key(text: str) -> str:
-    """What is compared: letters and digits in lower case, so that `RoadAccidents` meets `road accidents`."""
-    return re.sub(r"[\W_]+", "", text).lower()
