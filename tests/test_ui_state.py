@@ -20,10 +20,11 @@ from workbench.errors import ClipError, InputError
 from workbench.masks import encode_rle
 from workbench.records import Instance
 from workbench.stack.loading import ModelStack
-from workbench.ui import library, panels, review, timeline, viewer
+from workbench.ui import library, panels, review, stack_menu, timeline, viewer
 from workbench.ui.runs import Cancelled, Progress, Run
 from workbench.ui.services import Services, truth_of
 from workbench.ui.session import Review, Session, SessionTable
+from workbench.ui.stacks import Choice, Option
 from workbench.video import Clip
 
 
@@ -259,10 +260,12 @@ class TestPanels:
             type(e)(e.start_s, e.end_s, e.peak_s, e.peak_score, evil) for e in shown.analysis.events
         ]
         pages = [panels.clip_html(shown)]
+        options = [Option(Choice(evil), evil, evil), Option(Choice(evil), evil, "", evil)]
+        menu = stack_menu.menu_html(options, Choice(""))
         pages += [
             panels.progress_html(Progress(evil, 0.5)),
             panels.progress_html(None, evil),
-            panels.header_html(evil, evil),
+            stack_menu.header_html(evil, evil, menu),
         ]
         assert all("<img" not in page for page in pages)
         assert all("&lt;img" in page for page in pages)

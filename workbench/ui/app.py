@@ -18,6 +18,8 @@ from workbench.ui import (
     panels,
     review,
     shelf,
+    stack_menu,
+    stack_wiring,
     timeline,
     viewer,
     wiring,
@@ -29,11 +31,6 @@ from workbench.ui.toasts import as_toast
 from workbench.ui.wiring import VISITORS_AT_ONCE
 
 Update = dict[Any, Any]
-THEME_JS = """
-element.addEventListener('click', (event) => {
-  if (event.target.closest('[data-theme-toggle]')) window.aw.toggleTheme();
-});
-"""
 
 
 @dataclass
@@ -79,6 +76,7 @@ def build_page(services: Services) -> gr.Blocks:
         desk_wiring.wire_events(page, services)
         wiring.wire_instances(page, services)
         wiring.wire_chat(page, services)
+        stack_wiring.wire_stacks(page, services, lambda sid, view: _updates(services, sid, page, view))
     return blocks
 
 
@@ -88,8 +86,8 @@ def _layout(services: Services) -> Page:
     session_id = gr.State("", delete_callback=lambda gone: services.sessions.drop(gone))
     with gr.Column(elem_id="aw-root"):
         header = gr.HTML(
-            panels.header_html(f"{services.profile.title} · loading…", services.profile.note), elem_id="aw-top",
-            js_on_load=THEME_JS, apply_default_css=False,
+            stack_wiring.header(services, None, loading=True), elem_id="aw-top", js_on_load=stack_menu.HEADER_JS,
+            apply_default_css=False,
         )  # fmt: skip
         who = shelf.build_who()
         with gr.Tabs(elem_id="aw-rooms", selected="review") as rooms:

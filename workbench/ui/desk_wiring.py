@@ -15,6 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.ui import event_list, panels, shelf
 from workbench.ui.services import Services
 from workbench.ui.session import Session
+from workbench.ui.stack_wiring import header
 from workbench.ui.timeline import encode
 from workbench.ui.toasts import as_toast
 from workbench.ui.wiring import QUIET, changed_by_steps, stands
@@ -119,7 +120,7 @@ def wire_arrival(blocks: gr.Blocks, page: Page, services: Services, begin: Begin
             page.session_id: session.id, page.who: session.annotator.name,
             page.shelf: json.dumps({"sid": session.id}),
         }  # fmt: skip
-        yield {page.header: panels.header_html(services.stack_line(), services.profile.note)}
+        yield {page.header: header(services, session.choice)}
         if said.get("clip"):
             with as_toast():
                 _, path = services.desk.find(str(said["clip"]))

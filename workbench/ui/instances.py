@@ -170,13 +170,13 @@ def mark(services: Services, session: Session, command: Mapping[str, Any]) -> It
 
     def work(report: Report) -> Instance:
         report("looking", 0.0)
-        stack = services.stack()
+        stack = services.stack(review.choice)
         return _followed(review, stack, base, frame, mask_of(stack), report)
 
     if command.get("follow"):
         yield from _long(services, session, review, work, "tracked")
     else:  # not in the worker: keeping a mask must not wait for another visitor's clip
-        kept = prompting.with_masks(base, {frame: mask_of(services.stack())})
+        kept = prompting.with_masks(base, {frame: mask_of(services.stack(review.choice))})
         _save(services, session, review, kept, None)
         yield InstanceView(review, done=True, select=kept.id)
 
@@ -201,7 +201,7 @@ def redescribe(services: Services, session: Session, command: Mapping[str, Any])
 
     def work(report: Report) -> Instance:
         report("describing", 0.0)
-        return prompting.described(review.clip, services.stack(), instance, keep_role=True)
+        return prompting.described(review.clip, services.stack(review.choice), instance, keep_role=True)
 
     yield from _long(services, session, review, work, "described again")
 

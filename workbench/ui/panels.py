@@ -1,4 +1,4 @@
-"""What Python writes as HTML: header, the clip's line, progress, the frames that were read. Every string is escaped.
+"""What Python writes as HTML: the clip's line, progress, the frames that were read. Every string is escaped.
 
 Anything with `data-frame` or `data-seek-s` takes the viewer there when it is clicked (see `bus.js`).
 """
@@ -18,16 +18,6 @@ STAGES = {"encode": "reading the clip", "score": "scoring", "done": "finishing",
 
 def _hint(text: str) -> str:
     return f'<p class="aw-hint">{html.escape(text)}</p>'
-
-
-def header_html(stack_line: str, note: str) -> str:
-    """Product name, profile and device, and the one honest line about the stack."""
-    return (
-        '<header class="aw-header" role="banner"><h1>Anomaly Workbench</h1>'
-        f'<span class="aw-stack">{html.escape(stack_line)}</span>'
-        f'<span class="aw-honest" title="{html.escape(note)}">{html.escape(note)}</span>'
-        '<button type="button" data-theme-toggle aria-label="Dark or light">◐</button></header>'
-    )
 
 
 def clip_html(review: Review | None) -> str:

@@ -15,6 +15,7 @@ from workbench.ui import timeline, viewer
 from workbench.ui.runs import Cancelled, Progress
 from workbench.ui.services import Services
 from workbench.ui.session import Review, Session
+from workbench.ui.stacks import Choice
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def open_and_analyse(
         WorkbenchError: the clip cannot be read or analysed; the last analysed clip is on the page again.
     """
     review = services.open_review(path, name)
+    review.choice = session.choice
     session.cancel()
     session.review = review
     session.opened.add(review.clip.info.sha256)
@@ -71,6 +73,40 @@ def open_and_analyse(
     yield current(session, "" if review.analysis else "cancelled")
     if review.analysis and review.player is None:
         yield from _make_player(services, session, review)
+
+
+def switch(services: Services, session: Session, choice: Choice) -> Iterator[PageView]:
+    """Let another stack look at the clip on the page; the clip, the place in it and all corrections stay.
+
+    Cancelled or failed, nothing has changed. Without a clip the choice is for the next one.
+
+    Raises:
+        InputError: other work is still running. StackError: the stack cannot be loaded.
+    """
+    if session.answering.locked():
+        raise InputError("An answer is still being written; wait for it or press Stop.")
+    if session.run is not None and session.run.active:
+        raise InputError("This clip is still being worked on; wait for it or cancel it.")
+    services.stack(choice)
+    review = session.review
+    if review is None:
+        session.choice = choice
+        return
+    run = session.run = services.analyse(review, choice)
+    try:
+        for progress in run.updates():
+            yield PageView(review, progress)
+        analysis = run.result()
+    except Cancelled:
+        yield current(session, "cancelled")
+        return
+    finally:
+        run.cancel()
+    session.choice = review.choice = choice
+    review.analysis, review.conversation, review.live_turn = analysis, None, None
+    services.desk.enter(review, session.annotator)
+    if session.review is review:
+        yield current(session)
 
 
 def _make_player(services: Services, session: Session, review: Review) -> Iterator[PageView]:

@@ -12,17 +12,18 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from workbench.errors import StackError, WorkbenchError
-from workbench.profiles import ASSETS, get_profile
+from workbench.profiles import ASSETS, StackProfile, get_profile
 from workbench.records import Analysis, Instance
 from workbench.ui.desk import Desk
 from workbench.ui.runs import Report, Run
 from workbench.ui.session import Review, Session, SessionTable
+from workbench.ui.stacks import Choice, Stacks
 
 if TYPE_CHECKING:
     from workbench.conversation import Conversation
@@ -58,40 +59,39 @@ class Services:
         Raises:
             StoreError: the store cannot be opened. ProfileError: there is no such profile.
         """
-        self.profile = get_profile(profile)
+        row = get_profile(profile)
         self._owns_work_dir = work_dir is None
         self._features_dir = None if work_dir is None else work_dir / "features"  # None: the user's own cache
         self.work_dir = work_dir or Path(tempfile.mkdtemp(prefix="workbench-"))
         self.samples_dir = samples_dir or ASSETS / "samples"
         self.desk = Desk(store or self.work_dir / "corrections.db", public=public)
         self._annotator = annotator or _user_name()
-        self._known: OrderedDict[tuple[str, str], Analysis] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, str], Analysis] = OrderedDict()
         self._known_lock = threading.Lock()
         self.sessions = SessionTable()
         self._worker = ThreadPoolExecutor(1, "stack")
         self._media = ThreadPoolExecutor(1, "media")
-        self._loader = ThreadPoolExecutor(1, "load")
-        self._stack: Future[ModelStack] = self._loader.submit(load or self._load, device)
+        given = None if load is None else (lambda _row, _adapter: load(device))
+        self.stacks = Stacks(Choice(row.name), device=device, load=given)
 
-    def _load(self, device: str | None) -> ModelStack:
-        from workbench.stack.loading import ModelStack
+    def stack(self, choice: Choice | None = None) -> ModelStack:
+        """The model stack of a choice, or the first; waits while it loads. Raises `StackError` when it cannot be."""
+        return self.stacks.get(choice)
 
-        return ModelStack.load(self.profile, device=device)
+    def profile_of(self, choice: Choice | None) -> StackProfile:
+        """The profile of a choice, or the first."""
+        return get_profile((choice or self.stacks.first).profile)
 
-    def stack(self) -> ModelStack:
-        """The model stack; waits while it loads. Raises `StackError` when it could not be loaded."""
-        return self._stack.result()
-
-    def stack_line(self) -> str:
-        """What the page says of the stack: title, adapter, device. Waits while it loads."""
+    def stack_line(self, choice: Choice | None = None) -> str:
+        """What the page says of a stack: title, adapter, device. Waits while it loads."""
         try:
-            stack = self.stack()
+            stack = self.stack(choice)
         except WorkbenchError as error:
-            return f"{self.profile.title} is not usable: {error}"
+            return f"{self.profile_of(choice).title} is not usable: {error}"
         adapter = f"adapter {stack.adapter}" if stack.adapter else ""
         untrained = ", ".join(f"{part}: {text}" for part, text in stack.stand_ins.items())
         stand_ins = f"not trained for it, instead {untrained}" if untrained else ""
-        return " · ".join(filter(None, [stack.profile.title, adapter, str(stack.device).upper(), stand_ins]))
+        return " · ".join(filter(None, [stack.profile.title, adapter, device_name(stack), stand_ins]))
 
     def new_session(self) -> Session:
         """A session for a visitor who has just come; strangers get a name nobody else has."""
@@ -117,14 +117,19 @@ class Services:
             raise
         return Review(clip, name or path.name, player, kept, truth=truth_of(path))
 
-    def analyse(self, review: Review) -> Run[Analysis]:
-        """Start the analysis of a clip; the stage and the curve so far come as progress."""
+    def analyse(self, review: Review, choice: Choice | None = None) -> Run[Analysis]:
+        """Start the analysis of a clip, with another stack than its own if one is named.
+
+        The stage and the curve so far come as progress.
+        """
         from workbench.analysis import analyse
         from workbench.conversation import name_events
 
+        choice = choice or review.choice
+
         def work(report: Report) -> Analysis:
             report("loading the model stack", 0.0)
-            stack = self.stack()
+            stack = self.stack(choice)
             known = self._recall(review.clip.info.sha256, stack)
             if known is not None:
                 return known
@@ -139,13 +144,13 @@ class Services:
     def _recall(self, sha256: str, stack: ModelStack) -> Analysis | None:
         """A copy for one review of what was analysed before; instances and dialogue are the store's business."""
         with self._known_lock:
-            known = self._known.get((sha256, stack.adapter or ""))
+            known = self._known.get((sha256, stack.profile.name, stack.adapter or ""))
         return None if known is None else replace(known, events=list(known.events), instances=[], dialogue=[])
 
     def _remember(self, analysis: Analysis, stack: ModelStack) -> None:
         kept = replace(analysis, events=list(analysis.events), instances=[], dialogue=[])
         with self._known_lock:
-            self._known[(analysis.clip.sha256, stack.adapter or "")] = kept
+            self._known[(analysis.clip.sha256, stack.profile.name, stack.adapter or "")] = kept
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
 
@@ -157,7 +162,9 @@ class Services:
         """Start looking for who takes part in the events of an analysed clip."""
         from workbench.instances import find_instances
 
-        return Run(lambda report: find_instances(review.clip, self.stack(), analysis, report), self._worker)
+        return Run(
+            lambda report: find_instances(review.clip, self.stack(review.choice), analysis, report), self._worker
+        )
 
     def conversation(self, session: Session) -> Conversation:
         """The dialogue about the session's clip, begun when it is first needed."""
@@ -165,7 +172,7 @@ class Services:
 
         analysis, review = session.require_analysis(), session.require_review()
         if review.conversation is None:
-            review.conversation = Conversation(self.stack(), analysis)
+            review.conversation = Conversation(self.stack(review.choice), analysis)
         return review.conversation
 
     def make_player_file(self, review: Review) -> Run[Path]:
@@ -196,10 +203,16 @@ class Services:
         """End all work and remove the work folder if it was made here."""
         self.sessions.close()
         self.desk.close()
-        for pool in (self._worker, self._media, self._loader):
+        self.stacks.close()
+        for pool in (self._worker, self._media):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._owns_work_dir:
             shutil.rmtree(self.work_dir, ignore_errors=True)
+
+
+def device_name(stack: ModelStack) -> str:
+    """The device in a person's words."""
+    return "CPU" if stack.device.type == "cpu" else f"GPU ({stack.device})"
 
 
 def _user_name() -> str:

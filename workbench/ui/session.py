@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.conversation import Conversation
     from workbench.ui.chat import Pending
     from workbench.ui.runs import Run
+    from workbench.ui.stacks import Choice
     from workbench.video import Clip
 
 MAX_SESSIONS = 32
@@ -45,6 +46,8 @@ class Review:
     """Where the clip lies for good; the upload it came from goes away."""
     key: str = field(default_factory=lambda: secrets.token_hex(6))
     truth: list[tuple[float, float, str]] = field(default_factory=list)
+    choice: Choice | None = None
+    """The stack that looks at it; None: the one everybody starts with."""
     analysis: Analysis | None = None
     conversation: Conversation | None = None
     pending: Pending | None = None
@@ -78,6 +81,8 @@ class Session:
 
     id: str
     annotator: Annotator = Annotator("analyst")
+    choice: Choice | None = None
+    """The stack for clips that are opened from now on; None: the one everybody starts with."""
     review: Review | None = None
     """The clip on the page."""
     serial: int = 0

@@ -29,7 +29,8 @@ def theme() -> gr.themes.Base:
 
 
 STYLES = (
-    "page.css", "viewer.css", "timeline.css", "event_list.css", "shelf.css", "instances.css", "dialogue.css",
+    "page.css", "viewer.css", "timeline.css", "event_list.css", "shelf.css", "stack_menu.css", "instances.css",
+    "dialogue.css",
 )  # fmt: skip
 SCRIPTS = ("bus.js", "keys.js", "place.js")
 

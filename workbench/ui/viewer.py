@@ -148,8 +148,9 @@ def thumbnail_uri(review: Review, request: dict[str, Any], width: int = 160) -> 
 
 def overlay_version(review: Review) -> str:
     """Changes when what is drawn over the pictures does: the analysis, or any instance."""
-    drawn = [(i.id, i.role, sorted(i.boxes_xyxy.items()), [m["counts"] for _, m in sorted(i.masks_rle.items())])
-             for i in review.instances]  # fmt: skip
+    by = (review.analysis.profile, review.analysis.adapter) if review.analysis else ()
+    drawn = [by, *((i.id, i.role, sorted(i.boxes_xyxy.items()), [m["counts"] for _, m in sorted(i.masks_rle.items())])
+             for i in review.instances)]  # fmt: skip
     return f"{review.key}:{bool(review.analysis)}:{crc32(repr(drawn).encode()):08x}"
 
 

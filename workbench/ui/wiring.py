@@ -50,7 +50,11 @@ def picture_servers(services: Services) -> list[Callable[[dict], Any]]:
         return told(lambda session: marks.pick_reply(session.require_review(), request), request)
 
     def prompt(request: dict) -> dict[str, Any]:
-        return told(lambda session: marks.prompt_reply(services.stack(), session.require_review(), request), request)
+        def masked(session: Session) -> dict[str, Any]:
+            shown = session.require_review()
+            return marks.prompt_reply(services.stack(shown.choice), shown, request)
+
+        return told(masked, request)
 
     def film_of(request: dict) -> dict[str, Any]:
         return told(lambda session: film.film_reply(session.require_review()), request)
