@@ -17,7 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from workbench import training
+from workbench.corrections.place import adapters_dir
 from workbench.errors import StackError, WorkbenchError
+from workbench.job_queue import JobQueue
+from workbench.jobs import Job
 from workbench.profiles import ASSETS, get_profile
 from workbench.records import Analysis, Instance
 from workbench.ui.desk import Desk
@@ -64,6 +68,10 @@ class Services:
         self.work_dir = work_dir or Path(tempfile.mkdtemp(prefix="workbench-"))
         self.samples_dir = samples_dir or ASSETS / "samples"
         self.desk = Desk(store or self.work_dir / "corrections.db", public=public)
+        self.adapters_dir = adapters_dir(self.desk.store.path)
+        self.adapter_note = ""
+        self.training = JobQueue(self.desk.store, self.desk.store.path.with_suffix(".training"), self._training_command)
+        self._counted: tuple[int | None, training.Counts] | None = None
         self._annotator = annotator or _user_name()
         self._known: OrderedDict[tuple[str, str], Analysis] = OrderedDict()
         self._known_lock = threading.Lock()
@@ -71,12 +79,45 @@ class Services:
         self._worker = ThreadPoolExecutor(1, "stack")
         self._media = ThreadPoolExecutor(1, "media")
         self._loader = ThreadPoolExecutor(1, "load")
-        self._stack: Future[ModelStack] = self._loader.submit(load or self._load, device)
+        self._load_stack, self._device = load or self._load, device
+        self.reload()
+
+    def reload(self) -> None:
+        """Load the stack anew, with the adapter that is in use now; work that comes later waits for it."""
+        self._stack: Future[ModelStack] = self._loader.submit(self._load_stack, self._device)
 
     def _load(self, device: str | None) -> ModelStack:
+        """The profile with the adapter in use; as it is, with a note, where that adapter cannot be used."""
         from workbench.stack.loading import ModelStack
 
-        return ModelStack.load(self.profile, device=device)
+        try:
+            info = training.active_adapter(self.adapters_dir, self.profile.name)
+            self.adapter_note = ""
+            return ModelStack.load(self.profile, device=device, adapter=info and info.folder)
+        except StackError as error:
+            stack = ModelStack.load(self.profile, device=device)
+            self.adapter_note = str(error)
+            return stack
+
+    def _training_command(self, job: Job, run: Path) -> list[str]:
+        request = training.Request.of(job.request)
+        return request.command(
+            store=self.desk.store.path.resolve(), run=run.resolve(), registry=self.adapters_dir.resolve()
+        )
+
+    def counts(self) -> training.Counts:
+        """What the store has to learn from; counted again only after a change."""
+        with self.desk.store.reading() as db:
+            head = db.conn.execute("SELECT max(seq) FROM history").fetchone()[0]
+        if self._counted is None or self._counted[0] != head:
+            self._counted = head, training.count_data(self.desk.store)
+        return self._counted[1]
+
+    def lacks(self, part: str) -> bool:
+        """Whether the stack has no trained part of that name; False while it loads."""
+        if not self._stack.done() or self._stack.exception() is not None:
+            return False
+        return getattr(self._stack.result(), part) is None
 
     def stack(self) -> ModelStack:
         """The model stack; waits while it loads. Raises `StackError` when it could not be loaded."""
@@ -89,6 +130,7 @@ class Services:
         except WorkbenchError as error:
             return f"{self.profile.title} is not usable: {error}"
         adapter = f"adapter {stack.adapter}" if stack.adapter else ""
+        adapter = "its adapter cannot be used" if self.adapter_note else adapter
         untrained = ", ".join(f"{part}: {text}" for part, text in stack.stand_ins.items())
         stand_ins = f"not trained for it, instead {untrained}" if untrained else ""
         return " · ".join(filter(None, [stack.profile.title, adapter, str(stack.device).upper(), stand_ins]))
@@ -195,6 +237,7 @@ class Services:
     def close(self) -> None:
         """End all work and remove the work folder if it was made here."""
         self.sessions.close()
+        self.training.close(end_runs=self._owns_work_dir and self.desk.store.path.is_relative_to(self.work_dir))
         self.desk.close()
         for pool in (self._worker, self._media, self._loader):
             pool.shutdown(wait=False, cancel_futures=True)
