@@ -36,20 +36,37 @@ COMPONENTS = ("heatmap", "scorer", "chat", "segmenter")
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The numbers of all recipes; those of the dialogue, if None, are chosen by the size of the backbone."""
+    """The numbers of all recipes; those of the dialogue, if None, are chosen by the size of the backbone.
+
+    `chat_steps` cuts the dialogue's own number of steps short.
+    """
 
     scorer: ScorerTuning = field(default_factory=ScorerTuning)
     heatmap: HeatmapTuning = field(default_factory=HeatmapTuning)
     chat: ChatTuning | None = None
     segmenter: SegmenterTuning = field(default_factory=SegmenterTuning)
+    chat_steps: int | None = None
+
+    def of_steps(self, steps: int | None) -> Tuning:
+        """The same with so many optimiser steps in every recipe; None leaves each its own number."""
+        if steps is None:
+            return self
+        return dataclasses.replace(
+            self,
+            scorer=dataclasses.replace(self.scorer, loop=dataclasses.replace(self.scorer.loop, steps=steps)),
+            heatmap=dataclasses.replace(self.heatmap, loop=dataclasses.replace(self.heatmap.loop, steps=steps)),
+            segmenter=dataclasses.replace(self.segmenter, picture_steps=steps, video_steps=max(1, steps // 3)),
+            chat_steps=steps,
+        )
 
     def seeded(self, seed: int) -> Tuning:
         """The same with another seed everywhere."""
-        return Tuning(
-            dataclasses.replace(self.scorer, loop=dataclasses.replace(self.scorer.loop, seed=seed)),
-            dataclasses.replace(self.heatmap, loop=dataclasses.replace(self.heatmap.loop, seed=seed)),
-            None if self.chat is None else dataclasses.replace(self.chat, seed=seed),
-            dataclasses.replace(self.segmenter, seed=seed),
+        return dataclasses.replace(
+            self,
+            scorer=dataclasses.replace(self.scorer, loop=dataclasses.replace(self.scorer.loop, seed=seed)),
+            heatmap=dataclasses.replace(self.heatmap, loop=dataclasses.replace(self.heatmap.loop, seed=seed)),
+            chat=None if self.chat is None else dataclasses.replace(self.chat, seed=seed),
+            segmenter=dataclasses.replace(self.segmenter, seed=seed),
         )
 
 
@@ -170,6 +187,7 @@ class Workshop:
         if parent is not None:
             backbone = self.bare()  # the stack's own has the parent's LoRA merged into its weights
         tuning = self.tuning.chat or dataclasses.replace(ChatTuning.fitting(backbone), seed=self.seed)
+        tuning = dataclasses.replace(tuning, steps=self.tuning.chat_steps or tuning.steps)
         return tune_chat(
             *(backbone, self.stack.regions, self.stack.profile.layout, [*new, *old], valid, tuning, self.folder),
             parent=parent,

@@ -47,6 +47,17 @@ class Progress:
         """A counted stage, as `finetune.dense.Tell`."""
         self.tell(stage, done=done, of=of)
 
+    def looked(
+        self, stage: str, steps: int, more: Callable[[], dict[str, float]] | None = None
+    ) -> Callable[[int, float], None]:
+        """A hook for `EarlyStop` that tells the validation loss, and what `more` measures beside it."""
+
+        def tell(step: int, loss: float) -> None:
+            measured = {name: round(value, 5) for name, value in (more() if more else {}).items()}
+            self.tell(stage, step=step, steps=steps, valid=round(loss, 5), **measured)
+
+        return tell
+
     def watch(self, stage: str, steps: int, every: int = 5) -> Callable[[int, float], bool]:
         """A hook for `finetune.loop.fit` that tells every few steps and never ends the run."""
 
@@ -66,6 +77,7 @@ class EarlyStop:
     Args:
         validate: the loss on the validation side; the same number for the same weights.
         every: steps between two looks. patience: looks without improvement after which the run ends.
+        tell: hears of every look: steps done, validation loss.
     """
 
     def __init__(
@@ -76,7 +88,9 @@ class EarlyStop:
         *,
         every: int,
         patience: int,
+        tell: Callable[[int, float], None] | None = None,
     ) -> None:
+        self.tell = tell
         self.modules, self.validate, self.every, self.patience = modules, validate, every, patience
         self._table, self._weights = folder / "valid.json", folder / "best.state"
         self.rows: list[tuple[int, float]] = []
@@ -95,6 +109,8 @@ class EarlyStop:
             return False
         self.rows = [row for row in self.rows if row[0] < step]  # those after the step a resumed run begins at
         value = self.validate()
+        if self.tell:
+            self.tell(step + 1, value)
         is_best = not self.rows or value < min(loss for _, loss in self.rows)
         self.rows.append((step, value))
         if is_best:

@@ -42,7 +42,7 @@ class Job:
         parent: name of the adapter to go on from; None for the profile as it is.
         replay: "street", "none", or a folder of clips. replay_share: of each batch.
         hold_out: share of the new clips kept for the gate. bundled: scenes of the bundled hold-out.
-        margin: of forgetting. seed: of everything random.
+        margin: of forgetting. seed: of everything random. steps: of each recipe, None for its own number.
     """
 
     components: tuple[str, ...]
@@ -54,6 +54,7 @@ class Job:
     bundled: int = 24
     margin: float = MARGIN
     seed: int = 0
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.components if name not in COMPONENTS]

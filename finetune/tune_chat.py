@@ -44,6 +44,7 @@ class ChatTuning:
         rank, alpha, dropout: of LoRA. lr: peak rate, cosine decay after a warm-up of 3 %.
         batch: samples a step, reached by accumulating `micro` at a time in each process.
         checkpointing: compute activations twice to keep less of them.
+        steps: optimiser steps; None: as many as `epochs` need.
         looks: how often the validation side is looked at; the run ends after `patience` looks without improvement.
     """
 
@@ -58,6 +59,7 @@ class ChatTuning:
     looks: int = 8
     patience: int = 3
     seed: int = 0
+    steps: int | None = None
 
     @classmethod
     def fitting(cls, backbone: InternVLBackbone) -> ChatTuning:
@@ -203,7 +205,7 @@ def _fit(
     world = int(os.environ.get("WORLD_SIZE", "1"))
     total = len(tuner.frozen.samples)
     micro = min(micro, tuning.batch)
-    steps = max(1, round(tuning.epochs * -(-n_train // tuning.batch)))
+    steps = tuning.steps or max(1, round(tuning.epochs * -(-n_train // tuning.batch)))
     every = max(1, steps // tuning.looks)
     has_valid = total > n_train
     on_cpu = tuner.frozen.backbone.device.type == "cpu"

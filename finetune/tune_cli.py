@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from finetune.components import Tuning
 
 TRAINED = {
     "scorer": "tune the anomaly scorer (UR-DMU)",
@@ -23,7 +18,10 @@ TRAINED = {
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands and their arguments; nothing heavy is imported."""
     for name, text in TRAINED.items():
-        _training(commands.add_parser(name, help=text))
+        parser = commands.add_parser(name, help=text)
+        _training(parser)
+        if name == "all":
+            parser.add_argument("--only", metavar="A,B", help="these of them, for example scorer,heatmap")
     adapters = commands.add_parser("adapters", help="adapters: list, adopt, roll back, verify")
     adapters.add_argument("action", choices=("list", "adopt", "rollback", "verify", "lineage"))
     adapters.add_argument("name", nargs="?", help="adapter; for adopt also 'none', the profile as it is")
@@ -69,19 +67,24 @@ def _training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hold-out", type=float, default=0.25, metavar="S", help="share kept for the gate")
     parser.add_argument("--bundled", type=int, default=24, metavar="N", help="scenes of the bundled hold-out")
     parser.add_argument("--margin", type=float, default=0.02, help="loss tolerated on the bundled hold-out")
-    parser.add_argument("--steps", type=int, metavar="N", help="steps of scorer and heatmap, epochs aside")
+    parser.add_argument("--steps", type=int, metavar="N", help="optimiser steps of each recipe; default: its own")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--adopt", action="store_true", help="use the adapter at once if the gate lets it pass")
     _registry(parser)
 
 
 def _registry(parser: argparse.ArgumentParser) -> None:
-    folder = Path(os.environ.get("WORKBENCH_ADAPTERS", "runs/adapters"))
-    parser.add_argument("--registry", type=Path, default=folder, metavar="DIR", help=f"default: {folder}")
+    parser.add_argument("--registry", type=Path, metavar="DIR", help="default: beside the store, as the page has it")
+
+
+def _registry_of(args: argparse.Namespace) -> Path:
+    from workbench.corrections.place import adapters_dir
+
+    return args.registry or adapters_dir(getattr(args, "store", None))
 
 
 def _train(args: argparse.Namespace) -> int:
-    from finetune.components import COMPONENTS
+    from finetune.components import COMPONENTS, Tuning
     from finetune.registry import Registry
     from finetune.sources import Found, from_folder, from_store
     from finetune.tune import Job, Run, describe, resumed_parent
@@ -89,7 +92,7 @@ def _train(args: argparse.Namespace) -> int:
     from workbench.profiles import get_profile
 
     get_profile(args.profile)
-    registry = Registry(args.registry)
+    registry = Registry(_registry_of(args))
     parent = resumed_parent(args.out)
     if parent is None:
         active = registry.active()
@@ -100,7 +103,7 @@ def _train(args: argparse.Namespace) -> int:
         return from_folder(args.data) if args.data else from_store(Store(args.store, read_only=True))
 
     job = Job(
-        components=COMPONENTS if args.command == "all" else (args.command,),
+        components=_components(args, COMPONENTS),
         profile=args.profile,
         parent=parent[0],
         replay=args.replay,
@@ -109,8 +112,9 @@ def _train(args: argparse.Namespace) -> int:
         bundled=args.bundled,
         margin=args.margin,
         seed=args.seed,
+        steps=args.steps,
     )
-    result = Run(args.out, job, collect, registry, tuning=_tuning(args)).run()
+    result = Run(args.out, job, collect, registry, tuning=Tuning().of_steps(args.steps)).run()
     if result is None:
         return 0
     info, verdict = result
@@ -121,26 +125,21 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tuning(args: argparse.Namespace) -> Tuning:
-    from dataclasses import replace
-
-    from finetune.components import Tuning
-
-    tuning = Tuning()
-    if args.steps is None:
-        return tuning
-    return replace(
-        tuning,
-        scorer=replace(tuning.scorer, loop=replace(tuning.scorer.loop, steps=args.steps)),
-        heatmap=replace(tuning.heatmap, loop=replace(tuning.heatmap.loop, steps=args.steps)),
-    )
+def _components(args: argparse.Namespace, known: tuple[str, ...]) -> tuple[str, ...]:
+    """What is to be trained, in the order in which it is."""
+    if args.command != "all":
+        return (args.command,)
+    if not args.only:
+        return known
+    wanted = [name.strip() for name in args.only.split(",") if name.strip()]
+    return (*(name for name in known if name in wanted), *(name for name in wanted if name not in known))
 
 
 def _adapters(args: argparse.Namespace) -> int:
     from finetune.errors import TrainingError
     from finetune.registry import Registry
 
-    registry = Registry(args.registry)
+    registry = Registry(_registry_of(args))
     if args.action == "list":
         active = registry.pointer().active
         for info in registry.all():

@@ -151,7 +151,11 @@ def tune_heatmap(
             validate = validation_loss(decoder, valid, tuning.loss)
             folder = out_dir / "heatmap"
             folder.mkdir(parents=True, exist_ok=True)
-            stop = EarlyStop({"heatmap": decoder}, validate, folder, every=tuning.check_every, patience=tuning.patience)
+            stop = EarlyStop(
+                *({"heatmap": decoder}, validate, folder),
+                every=tuning.check_every, patience=tuning.patience,
+                tell=progress.looked("heatmap", loop.steps) if progress else None,
+            )  # fmt: skip
         watch = progress.watch("heatmap", loop.steps) if progress else None
         if stop is None or not stop.is_over:
             fit({"heatmap": decoder}, loss, loop, out_dir, name="heatmap", after=both(watch, stop))

@@ -20,6 +20,7 @@ from finetune.guard import EarlyStop, Progress, both, with_less_memory
 from finetune.launch import parts_for
 from finetune.loop import LoopConfig, fit, step_generator
 from finetune.losses import UrdmuWeights, urdmu_loss
+from finetune.metrics import roc_auc
 from finetune.scorer import CROP, FEATURE_NOISE
 from workbench.stack.scorer import AnomalyScorer
 
@@ -160,7 +161,13 @@ def tune_scorer(
             validate = validation_loss(scorer, valid)
             folder = out_dir / "scorer"
             folder.mkdir(parents=True, exist_ok=True)
-            stop = EarlyStop({"scorer": scorer}, validate, folder, every=tuning.check_every, patience=tuning.patience)
+            tell = (
+                progress.looked("scorer", loop.steps, lambda: {"auc": frame_auc(scorer, valid)}) if progress else None
+            )
+            stop = EarlyStop(
+                *({"scorer": scorer}, validate, folder),
+                every=tuning.check_every, patience=tuning.patience, tell=tell,
+            )  # fmt: skip
         watch = progress.watch("scorer", loop.steps) if progress else None
         if stop is None or not stop.is_over:
             fit(
@@ -174,6 +181,20 @@ def tune_scorer(
         return scorer.eval().requires_grad_(False)
 
     return with_less_memory(train, max(1, tuning.batch // tuning.parts))
+
+
+@torch.no_grad()
+def frame_auc(scorer: AnomalyScorer, rows: Sequence[Row]) -> float:
+    """ROC-AUC over the frames of some clips; a clip with a label alone counts with its highest score."""
+    was_training = scorer.training
+    scorer.eval()
+    device, truth, scores = next(scorer.parameters()).device, [], []
+    for row in rows:
+        p = scorer(torch.from_numpy(row.cls)[None].to(device)).scores[0].float().cpu().numpy()
+        truth.append(np.array([row.label]) if row.labels is None else row.labels)
+        scores.append(p.max(keepdims=True) if row.labels is None else p)
+    scorer.train(was_training)
+    return roc_auc(np.concatenate(truth) > 0.5, np.concatenate(scores))
 
 
 def validation_loss(scorer: AnomalyScorer, rows: Sequence[Row]) -> Callable[[], float]:

@@ -221,3 +221,27 @@ def test_bad_requests_say_what_is_possible(tmp_path):
     (tmp_path / "bad.json").write_text(json.dumps({"schema": 99}))
     with pytest.raises(DataError, match="schema 99"):
         read_truth(tmp_path / "bad.json")
+
+
+def test_a_camera_and_a_kind_of_event_are_kept_from_all_training():
+    """Someone must ask for them by name; then they are as true as the others."""
+    assert "flooding" not in ANOMALIES
+    assert "platform" not in VIEWS
+    assert "flooding" not in STORIES
+    drawn = [sample_scene(seed, seconds=SHORT, fps=8).truth for seed in range(60)]
+    assert {truth.view for truth in drawn} <= set(VIEWS)
+    assert {truth.category for truth in drawn} <= set(CATEGORIES)
+    wet = sample_scene(4, category="flooding", view="platform", seconds=SHORT, fps=8)
+    [event] = wet.truth.events
+    water = wet.render(event.end_frame - 1).ids == event.entity_ids[0]
+    assert water.sum() > 4 * (wet.render(event.start_frame).ids == event.entity_ids[0]).sum()
+    assert not (wet.render(event.start_frame - 1).ids == event.entity_ids[0]).any()
+    assert "flooding" in event.judgement
+    calm = sample_scene(4, category="normal", view="platform", seconds=SHORT, fps=8).truth
+    assert (calm.view, calm.label, calm.events) == ("platform", 0, [])
+    assert {sample_scene(seed, view="platform", seconds=SHORT, fps=8).truth.category for seed in range(8)} == {
+        "normal",
+        "flooding",
+    }
+    with pytest.raises(InputError, match="cannot happen in the view"):
+        sample_scene(4, category="flooding", view="street")

@@ -9,6 +9,7 @@ import numpy as np
 
 from workbench.errors import InputError
 
+from .beyond import BEYOND_STORIES
 from .bodies import Person
 from .canvas import Canvas
 from .crowd import normal_life
@@ -16,7 +17,7 @@ from .describe import describe
 from .plan import Plan
 from .stories import SECOND, STORIES
 from .truth import ANOMALIES, CATEGORIES, SceneTruth
-from .views import VIEWS, build_view
+from .views import BEYOND_VIEWS, VIEWS, build_view
 
 FPS = (8, 10, 12, 15, 25)
 TRIES = 6
@@ -138,11 +139,13 @@ def sample_scene(
 ) -> Scene:
     """The scene of a seed. Without `category`, half of the scenes are normal. `seconds` is the range of lengths.
 
+    Views and categories of `beyond.py` are drawn only when they are named.
+
     Raises `InputError` for an unknown category or view, or a category that cannot happen in the view.
     """
-    if category is not None and category not in CATEGORIES:
+    if category is not None and category not in (*CATEGORIES, *BEYOND_STORIES):
         raise InputError(f"There is no category {category!r}; choose one of: {', '.join(CATEGORIES)}.")
-    if view is not None and view not in VIEWS:
+    if view is not None and view not in (*VIEWS, *BEYOND_VIEWS):
         raise InputError(f"There is no view {view!r}; choose one of: {', '.join(VIEWS)}.")
     scene = None
     for attempt in range(TRIES):
@@ -163,10 +166,14 @@ def _compose(
     fps: int | None,
 ) -> Scene | None:
     """One attempt; None when the event turns out to be hidden."""
+    stories = STORIES | BEYOND_STORIES
     if category is None:
-        options = [c for c in ANOMALIES if view_name is None or view_name in STORIES[c][1]]
+        kinds = BEYOND_STORIES if view_name in BEYOND_VIEWS else ANOMALIES
+        options = [c for c in kinds if view_name is None or view_name in stories[c][1]]
         category = "normal" if rng.random() < 0.5 else options[int(rng.integers(len(options)))]
-    places = VIEWS if category == "normal" else STORIES[category][1]
+    places = VIEWS if category == "normal" else stories[category][1]
+    if category == "normal" and view_name in BEYOND_VIEWS:
+        places = BEYOND_VIEWS
     if view_name is not None and view_name not in places:
         raise InputError(f"{category!r} cannot happen in the view {view_name!r}; choose one of: {', '.join(places)}.")
     name = view_name or places[int(rng.integers(len(places)))]
@@ -177,9 +184,9 @@ def _compose(
         normal_life(plan, 1.3)
     else:
         at = plan.uniform(0.17, 0.72) * plan.seconds
-        plan.events.append(STORIES[category][0](plan, at, plan.uniform(1.8, 6.0)))
+        plan.events.append(stories[category][0](plan, at, plan.uniform(1.8, 6.0)))
         others = [c for c in SECOND if c != category and name in STORIES[c][1]]
-        if plan.chance(0.12) and plan.seconds > 7 and category not in ("explosion", "collision"):
+        if plan.chance(0.12) and others and plan.seconds > 7 and category not in ("explosion", "collision"):
             other = STORIES[others[int(rng.integers(len(others)))]][0]
             plan.events.append(other(plan, plan.uniform(0.3, 0.65) * plan.seconds, plan.uniform(1.8, 4.0)))
         normal_life(plan, 0.7, special=plan.chance(0.3))

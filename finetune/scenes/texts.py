@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .beyond import BEYOND_ANALYSES, BEYOND_DESCRIPTIONS
 from .phrases import ANALYSES, DESCRIPTIONS, NORMAL_ANALYSES, NORMAL_JUDGEMENTS, NORMAL_SENTENCES, YES
 from .questions import QUESTIONS
 from .truth import QA, ClipCaption, EntityTruth, EventTruth, SceneTruth, VideoText
@@ -30,6 +31,7 @@ OUTDOOR = {
     "avenue": "A walkway between lawns, outdoors.",
     "parking": "A parking lot, outdoors.",
     "shop": "A shop hall, indoors.",
+    "platform": "An underground platform, indoors.",
 }
 
 
@@ -122,9 +124,10 @@ class Writer:
 
     def _event(self, event: EventTruth, variant: str) -> None:
         words = self._words(event)
-        key = f"{event.category}/{variant}" if f"{event.category}/{variant}" in DESCRIPTIONS else event.category
+        descriptions, analyses = DESCRIPTIONS | BEYOND_DESCRIPTIONS, ANALYSES | BEYOND_ANALYSES
+        key = f"{event.category}/{variant}" if f"{event.category}/{variant}" in descriptions else event.category
         event.judgement = pick(self.rng, YES).format(category=event.category)
-        body = capital(pick(self.rng, DESCRIPTIONS[key]).format(**words))
+        body = capital(pick(self.rng, descriptions[key]).format(**words))
         tail = pick(
             self.rng,
             ("It happens {where}, {when}.", "This takes place {where} {when}.", "The event is {where}, {when}."),
@@ -133,7 +136,7 @@ class Writer:
         flight = [e for e in self.truth.entities if e.facts.get("reacts") and e.last_frame > event.start_frame]
         if flight and event.category in flight[0].motion:
             event.description += f" {capital(flight[0].appearance)} {flight[0].motion}."
-        event.analysis = capital(pick(self.rng, ANALYSES.get(key, ANALYSES.get(event.category, ()))).format(**words))
+        event.analysis = capital(pick(self.rng, analyses.get(key, analyses.get(event.category, ()))).format(**words))
 
     def _people(self) -> int:
         return sum(e.kind in ("person", "cyclist") and e.first_frame >= 0 for e in self.truth.entities)

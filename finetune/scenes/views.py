@@ -13,12 +13,15 @@ from .dressing import bench, bin_, bush, facade, grid, ground, lamp, parked, she
 from .palette import Light, sample_light, shaded, to_colour
 
 VIEWS = ("street", "plaza", "avenue", "parking", "shop")
+BEYOND_VIEWS = ("platform",)
+"""Drawn only when asked for by name; see `beyond.py`."""
 PLACE = {
     "street": "on the sidewalk",
     "plaza": "on the plaza",
     "avenue": "on the walkway",
     "parking": "in the parking lot",
     "shop": "in the shop hall",
+    "platform": "on the platform",
 }
 
 
@@ -74,21 +77,23 @@ class Painter:
 
 
 def build_view(name: str, rng: np.random.Generator, width: int, height: int) -> View:
-    """Paint one of `VIEWS` in a picture of `width` × `height` pixels plus a shake margin."""
+    """Paint one of `VIEWS` or `BEYOND_VIEWS` in a picture of `width` × `height` pixels plus a shake margin."""
     unit = height / 240.0
     pad = max(2, round(4 * unit))
-    light = sample_light(rng, indoor=name == "shop")
+    light = sample_light(rng, indoor=name in ("shop", "platform"))
     focal, horizon, elevation = {
         "street": (rng.uniform(270, 320), rng.uniform(35, 55), rng.uniform(3.5, 4.2)),
         "plaza": (rng.uniform(270, 330), rng.uniform(-45, -5), rng.uniform(5.2, 6.2)),
         "avenue": (rng.uniform(270, 330), rng.uniform(0, 30), rng.uniform(4.3, 5.2)),
         "parking": (rng.uniform(260, 310), rng.uniform(-20, 20), rng.uniform(4.6, 5.4)),
         "shop": (rng.uniform(240, 290), rng.uniform(5, 30), rng.uniform(3.9, 4.5)),
+        "platform": (285.0, 12.0, 4.4),  # one mounted camera; a draw here would change every other view
     }[name]
     camera = Camera(width + 2 * pad, height + 2 * pad, pad, focal * unit, horizon * unit + pad, elevation)
-    rows = {"street": (226, 172), "plaza": (226, 112), "avenue": (228, 105), "parking": (226, 150), "shop": (224, 138)}[
-        name
-    ]
+    rows = {
+        "street": (226, 172), "plaza": (226, 112), "avenue": (228, 105), "parking": (226, 150), "shop": (224, 138),
+        "platform": (224, 128),
+    }[name]  # fmt: skip
     view = View(name, camera, light, camera.depth_at(rows[0]), camera.depth_at(rows[1]))
     painter = Painter(camera, rng)
     PAINTERS[name](painter, view, rng)
@@ -229,4 +234,28 @@ def _shop(p: Painter, view: View, rng: np.random.Generator) -> None:
         shelf(p, float(side * p.camera.half_width(z) * rng.uniform(0.75, 0.95)) - 0.6, z, 1.2, 1.1, rng)
 
 
-PAINTERS = {"street": _street, "plaza": _plaza, "avenue": _avenue, "parking": _parking, "shop": _shop}
+def _platform(p: Painter, view: View, rng: np.random.Generator) -> None:
+    """An underground platform: dark slabs, a yellow line, tracks before a tiled wall, pillars."""
+    ground(p, 60, (96, 98, 104))
+    grid(p, 0.9, view.far, 0.8, 0.88, rows=True)
+    edge = view.far + 0.5
+    wall = edge + 3.4
+    p.quad([(-30, wall, -0.9), (30, wall, -0.9), (30, edge, -0.9), (-30, edge, -0.9)], (38, 36, 36))
+    for z in np.linspace(edge + 0.9, wall - 0.9, 2):
+        p.quad([(-30, z, -0.8), (30, z, -0.8), (30, z + 0.14, -0.8), (-30, z + 0.14, -0.8)], (150, 146, 140))
+    p.quad([(-30, edge - 0.2, 0), (30, edge - 0.2, 0), (30, edge - 0.7, 0), (-30, edge - 0.7, 0)], (206, 178, 58))
+    p.quad([(-30, wall, -0.9), (30, wall, -0.9), (30, wall, 7), (-30, wall, 7)], (128, 140, 136))
+    for height in np.arange(0.2, 6.5, 0.8):
+        p.quad([(-30, wall, height), (30, wall, height), (30, wall, height + 0.05), (-30, wall, height + 0.05)],
+               (104, 116, 112))  # fmt: skip
+    for x in np.arange(-12.0, 12.1, 4.0):
+        p.quad([(x, wall, 1.2), (x + 1.7, wall, 1.2), (x + 1.7, wall, 2.6), (x, wall, 2.6)],
+               to_colour(rng.integers(70, 200, 3)))  # fmt: skip
+    x = float(rng.choice([-1, 1]) * rng.uniform(2.0, 3.2))
+    bench(p, x, view.far - 0.2, rng)
+    view.benches.append((x, view.far - 0.2))
+
+
+PAINTERS = {
+    "street": _street, "plaza": _plaza, "avenue": _avenue, "parking": _parking, "shop": _shop, "platform": _platform,
+}  # fmt: skip

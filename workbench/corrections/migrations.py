@@ -92,3 +92,27 @@ def m001_create(db: Database) -> None:
                 f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} only grows'); END"
             )
+
+
+@MIGRATIONS()
+def m002_jobs(db: Database) -> None:
+    """Training runs: what was asked for, how it went, and what a person decided about its adapter."""
+    db.execute(
+        """CREATE TABLE jobs (
+            id INTEGER PRIMARY KEY,
+            created_at TEXT NOT NULL,
+            annotator TEXT NOT NULL REFERENCES annotators (name),
+            request TEXT NOT NULL,
+            state TEXT NOT NULL,
+            started_at TEXT,
+            ended_at TEXT,
+            process TEXT,
+            message TEXT NOT NULL DEFAULT '',
+            adapter TEXT,
+            decision TEXT,
+            decided_by TEXT,
+            decided_at TEXT,
+            reason TEXT
+        )"""
+    )
+    db.execute("CREATE INDEX jobs_state ON jobs (state, id)")

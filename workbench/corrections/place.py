@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 VARIABLE = "WORKBENCH_STORE"
+ADAPTERS_VARIABLE = "WORKBENCH_ADAPTERS"
 _FOLDER = "anomaly-workbench"
 
 
@@ -14,6 +15,12 @@ def default_path() -> Path:
     """The file that `WORKBENCH_STORE` names, else `corrections.db` in the user's data folder."""
     named = os.environ.get(VARIABLE)
     return Path(named).expanduser() if named else data_dir() / "corrections.db"
+
+
+def adapters_dir(store: Path | None = None) -> Path:
+    """The registry of adapters: what `WORKBENCH_ADAPTERS` names, else a folder beside the store they come from."""
+    named = os.environ.get(ADAPTERS_VARIABLE)
+    return Path(named).expanduser() if named else (store or default_path()).with_suffix(".adapters")
 
 
 def data_dir() -> Path:

@@ -21,6 +21,8 @@ from workbench.ui import (
     stack_menu,
     stack_wiring,
     timeline,
+    tuning,
+    tuning_wiring,
     viewer,
     wiring,
 )
@@ -43,6 +45,7 @@ class Page:
     who: gr.HTML
     rooms: gr.Tabs
     shelf: gr.HTML
+    tuning: gr.HTML
     clip: gr.HTML
     progress: gr.HTML
     cancel: gr.Button
@@ -77,6 +80,7 @@ def build_page(services: Services) -> gr.Blocks:
         wiring.wire_instances(page, services)
         wiring.wire_chat(page, services)
         stack_wiring.wire_stacks(page, services, lambda sid, view: _updates(services, sid, page, view))
+        tuning_wiring.wire_tuning(page, services, begin)
     return blocks
 
 
@@ -95,8 +99,12 @@ def _layout(services: Services) -> Page:
                 parts = _review_room(services, frame, thumbnail)
             with gr.Tab("Library", id="library"):
                 lines = shelf.build_shelf(*desk_wiring.shelf_servers(services))
+            with gr.Tab("Fine-tune", id="tuning"):
+                tuned = tuning.build_tuning(*tuning_wiring.tuning_servers(services))
         hello = gr.Textbox(visible=False, label="hello")
-    return Page(session_id=session_id, hello=hello, header=header, who=who, rooms=rooms, shelf=lines, **parts)
+    return Page(
+        session_id=session_id, hello=hello, header=header, who=who, rooms=rooms, shelf=lines, tuning=tuned, **parts
+    )
 
 
 def _review_room(services: Services, frame: Callable[[dict], Any], thumbnail: Callable[[dict], Any]) -> dict[str, Any]:

@@ -17,7 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from workbench import training
+from workbench.corrections.place import adapters_dir
 from workbench.errors import StackError, WorkbenchError
+from workbench.job_queue import JobQueue
+from workbench.jobs import Job
 from workbench.profiles import ASSETS, StackProfile, get_profile
 from workbench.records import Analysis, Instance
 from workbench.ui.desk import Desk
@@ -65,6 +69,10 @@ class Services:
         self.work_dir = work_dir or Path(tempfile.mkdtemp(prefix="workbench-"))
         self.samples_dir = samples_dir or ASSETS / "samples"
         self.desk = Desk(store or self.work_dir / "corrections.db", public=public)
+        self.adapters_dir = adapters_dir(self.desk.store.path)
+        self.adapter_note = ""
+        self.training = JobQueue(self.desk.store, self.desk.store.path.with_suffix(".training"), self._training_command)
+        self._counted: tuple[int | None, training.Counts] | None = None
         self._annotator = annotator or _user_name()
         self._known: OrderedDict[tuple[str, str, str], Analysis] = OrderedDict()
         self._known_lock = threading.Lock()
@@ -72,7 +80,7 @@ class Services:
         self._worker = ThreadPoolExecutor(1, "stack")
         self._media = ThreadPoolExecutor(1, "media")
         given = None if load is None else (lambda _row, _adapter: load(device))
-        self.stacks = Stacks(Choice(row.name), device=device, load=given)
+        self.stacks = Stacks(self._in_use(row.name), device=device, load=given, folder=self.adapters_dir)
 
     def stack(self, choice: Choice | None = None) -> ModelStack:
         """The model stack of a choice, or the first; waits while it loads. Raises `StackError` when it cannot be."""
@@ -82,6 +90,43 @@ class Services:
         """The profile of a choice, or the first."""
         return get_profile((choice or self.stacks.first).profile)
 
+    def reload(self) -> None:
+        """Begin with the adapter that is in use now; work that comes later waits until it is loaded."""
+        self.stacks.begin_with(self._in_use(self.stacks.first.profile))
+
+    def _in_use(self, profile: str) -> Choice:
+        """The profile with the adapter in use; as it is, with a note, where that adapter cannot be used."""
+        try:
+            info = training.active_adapter(self.adapters_dir, profile)
+        except StackError as error:
+            self.adapter_note = str(error)
+            return Choice(profile)
+        self.adapter_note = ""
+        return Choice(profile, None if info is None else info.name)
+
+    def _training_command(self, job: Job, run: Path) -> list[str]:
+        request = training.Request.of(job.request)
+        return request.command(
+            store=self.desk.store.path.resolve(), run=run.resolve(), registry=self.adapters_dir.resolve()
+        )
+
+    def counts(self) -> training.Counts:
+        """What the store has to learn from; counted again only after a change."""
+        with self.desk.store.reading() as db:
+            head = db.conn.execute("SELECT max(seq) FROM history").fetchone()[0]
+        if self._counted is None or self._counted[0] != head:
+            self._counted = head, training.count_data(self.desk.store)
+        return self._counted[1]
+
+    def lacks(self, part: str) -> bool:
+        """Whether the first stack has no trained part of that name; False while it loads, or where it cannot be."""
+        if not self.stacks.is_loaded(self.stacks.first):
+            return False
+        try:
+            return getattr(self.stack(), part) is None
+        except WorkbenchError:
+            return False
+
     def stack_line(self, choice: Choice | None = None) -> str:
         """What the page says of a stack: title, adapter, device. Waits while it loads."""
         try:
@@ -89,6 +134,8 @@ class Services:
         except WorkbenchError as error:
             return f"{self.profile_of(choice).title} is not usable: {error}"
         adapter = f"adapter {stack.adapter}" if stack.adapter else ""
+        if self.adapter_note and (choice or self.stacks.first) == self.stacks.first:
+            adapter = "its adapter cannot be used"
         untrained = ", ".join(f"{part}: {text}" for part, text in stack.stand_ins.items())
         stand_ins = f"not trained for it, instead {untrained}" if untrained else ""
         return " · ".join(filter(None, [stack.profile.title, adapter, device_name(stack), stand_ins]))
@@ -202,6 +249,7 @@ class Services:
     def close(self) -> None:
         """End all work and remove the work folder if it was made here."""
         self.sessions.close()
+        self.training.close(end_runs=self._owns_work_dir and self.desk.store.path.is_relative_to(self.work_dir))
         self.desk.close()
         self.stacks.close()
         for pool in (self._worker, self._media):

@@ -6,7 +6,6 @@ fetches: a profile whose weights are not on this machine says how to get them.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -43,11 +42,6 @@ class Option:
     lacking: str = ""
 
 
-def adapters_dir() -> Path:
-    """Where adapters lie: `WORKBENCH_ADAPTERS`, else where training writes them."""
-    return Path(os.environ.get("WORKBENCH_ADAPTERS", "runs/adapters"))
-
-
 def lacking(profile: StackProfile) -> str:
     """What to do before a profile can be used; empty if its weights are on this machine. Looks at the disk only."""
     from workbench.stack.sources import absent
@@ -63,19 +57,19 @@ class Stacks:
     Args:
         first: what everybody starts with; loaded at once, in the background.
         load: makes the stack of a choice, given the folder of its adapter or None; by default as its profile says.
-        folder: of the adapters; `adapters_dir()` if None.
+        folder: of the adapters, where training puts them.
     """
 
     def __init__(
         self,
         first: Choice,
         *,
+        folder: Path,
         device: str | None = None,
         load: Callable[[StackProfile, Path | None], ModelStack] | None = None,
-        folder: Path | None = None,
     ) -> None:
         self.first = first
-        self.folder = folder or adapters_dir()
+        self.folder = folder
         self._device = device
         self._load = load or self._as_profile_says
         self._lock = threading.Lock()
@@ -94,6 +88,11 @@ class Stacks:
                 if choice != self.first and self._loaded.get(choice) is future:
                     del self._loaded[choice]
             raise
+
+    def begin_with(self, first: Choice) -> None:
+        """From now on everybody starts with this choice; it is loaded in the background."""
+        self.first = first
+        self._begun(first)
 
     def is_loaded(self, choice: Choice) -> bool:
         """Whether a stack is there at once."""

@@ -30,9 +30,9 @@ def theme() -> gr.themes.Base:
 
 STYLES = (
     "page.css", "viewer.css", "timeline.css", "event_list.css", "shelf.css", "stack_menu.css", "instances.css",
-    "dialogue.css",
+    "dialogue.css", "tuning.css",
 )  # fmt: skip
-SCRIPTS = ("bus.js", "keys.js", "place.js")
+SCRIPTS = ("bus.js", "keys.js", "place.js", "curves.js")
 
 
 def css() -> str:

@@ -1,0 +1,80 @@
+"""Which event of the Fine-tune room calls what, and how the page follows when another adapter comes into use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from workbench.errors import WorkbenchError
+from workbench.ui import tuning
+from workbench.ui.services import Services
+from workbench.ui.session import Session
+from workbench.ui.stack_wiring import header
+from workbench.ui.toasts import as_toast
+from workbench.ui.wiring import QUIET
+
+if TYPE_CHECKING:
+    from workbench.ui.app import Page
+    from workbench.ui.desk_wiring import Begin
+
+Update = dict[Any, Any]
+
+
+def tuning_servers(services: Services) -> list[Callable[[dict], Any]]:
+    """What the room asks for directly, without the queue; it asks again while something runs."""
+
+    def runs(request: dict) -> dict[str, Any]:
+        try:
+            services.sessions.get(str(request.get("sid")))
+            return tuning.tuning_reply(services, request)
+        except WorkbenchError as error:
+            return {"error": str(error)}
+
+    return [runs]
+
+
+def told(session: Session, job: int | None = None) -> str:
+    """The room's value: whose it is, and that something has changed."""
+    session.serial += 1
+    return json.dumps({"sid": session.id, "serial": session.serial, "job": job})
+
+
+def wire_tuning(page: Page, services: Services, begin: Begin) -> None:
+    """Starting, stopping, adopting, rejecting."""
+
+    def start(session_id: str, event: gr.EventData) -> Update:
+        with as_toast():
+            session = services.sessions.get(session_id)
+            return {page.tuning: told(session, tuning.begin(services, session, event._data))}
+
+    def control(session_id: str, event: gr.EventData) -> Update:
+        with as_toast():
+            session = services.sessions.get(session_id)
+            tuning.control(services, event._data)
+            return {page.tuning: told(session, event._data.get("job"))}
+
+    def decide(session_id: str, event: gr.EventData) -> Iterator[Update]:
+        with as_toast():
+            session = services.sessions.get(session_id)
+            changed = tuning.decide(services, session, event._data)
+        yield {page.tuning: told(session, event._data.get("job"))}
+        if changed:
+            yield from follow(session)
+
+    def follow(session: Session) -> Iterator[Update]:
+        """Load the stack with what is in use now, say so, and judge the clip on the page again."""
+        services.reload()
+        yield {page.header: header(services, None)}
+        yield {page.tuning: told(session)}
+        if session.review is not None and session.review.file is not None:
+            gr.Info(f"{session.review.name} is judged again with what is in use now.")
+            yield {page.rooms: gr.Tabs(selected="review")}
+            yield from begin(session.id, str(session.review.file), session.review.name)
+
+    page.tuning.begin(start, page.session_id, page.tuning, **QUIET)
+    page.tuning.control(control, page.session_id, page.tuning, **QUIET)
+    outputs = [page.tuning, page.header, page.rooms, *page.outputs]
+    page.tuning.decide(decide, page.session_id, outputs, **QUIET)
