@@ -54,6 +54,7 @@ class PageNursery:
 def _nurse(store: Path, work_dir: Path, pipe: Connection) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "gradio")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from workbench.corrections.taxonomy import open_store
     from workbench.ui import launch
     from workbench.ui.app import build_page
     from workbench.ui.services import Services
@@ -74,11 +75,11 @@ def _nurse(store: Path, work_dir: Path, pipe: Connection) -> None:
             continue
         pipe.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        from workbench.corrections.taxonomy import open_store
-
-        services.desk.store = open_store(store)
-        page.launch(server_name=HOST, server_port=port, quiet=True, **launch.looks(), **launch.files_of(services))
-        os._exit(0)
+        try:
+            services.desk.store = open_store(store)
+            page.launch(server_name=HOST, server_port=port, **launch.looks(), **launch.files_of(services))
+        finally:
+            os._exit(1)  # only a kill ends a server; what went wrong is on stderr
 
 
 def wait_until_up(port: int, limit_s: float = 120) -> None:
@@ -87,7 +88,7 @@ def wait_until_up(port: int, limit_s: float = 120) -> None:
         try:
             connection = http.client.HTTPConnection(HOST, port, timeout=5)
             connection.request("GET", "/gradio_api/startup-events")
-            if connection.getresponse().status == 200:
+            if connection.getresponse().status < 500:  # whoever asks for this also starts the queue
                 return
         except GONE:
             time.sleep(0.02)

@@ -131,9 +131,8 @@ def test_a_new_analysis_keeps_the_captions_of_a_persons_event(talking: ModelStac
     analysis = clips.load_analysis(store, 1)
     clips.save_analysis(store, replace(analysis, events=[Event(0.2, 0.4, 0.3, 0.9, None)]))
     view = clips.current(store, 1)
-    assert [event.id for event in view.events] == ["own", "a2.e0"]
-    assert view.events[0].clips
-    assert view.events[1].clips == ()
+    captioned = {event.id: bool(event.clips) for event in view.events}
+    assert captioned == {"own": True, "a2.e0": False}
 
 
 def test_spans_and_questions() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import cli_annotate, cli_case, cli_data, cli_models
+from workbench import cli_annotate, cli_case, cli_data, cli_hub, cli_models
 from workbench.corrections.place import default_path
 from workbench.errors import WorkbenchError
 
@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_data.add_commands(commands)
     cli_case.add_commands(commands, default_path())
     cli_annotate.add_commands(commands, default_path())
+    cli_hub.add_commands(commands, default_path())
     return parser
 
 
