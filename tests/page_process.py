@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,11 @@ def _nurse(store: Path, work_dir: Path, pipe: Connection) -> None:
         try:
             services.desk.store = open_store(store)
             page.launch(server_name=HOST, server_port=port, **launch.looks(), **launch.files_of(services))
+            threading.Event().wait()  # only a kill ends it
+        except BaseException:
+            traceback.print_exc()
         finally:
-            os._exit(1)  # only a kill ends a server; what went wrong is on stderr
+            os._exit(1)
 
 
 def wait_until_up(port: int, limit_s: float = 120) -> None:
