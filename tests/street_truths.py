@@ -14,8 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from workbench.masks import decode_rle, mask_box
-from workbench.records import CaptionedClip, ClipRecord, Instance, MaskRLE, Provenance, ReviewedClip
-from workbench.records import ReviewedEvent, ReviewedInstance, Texts
+from workbench.records import (
+    CaptionedClip,
+    ClipRecord,
+    Instance,
+    MaskRLE,
+    Provenance,
+    ReviewedClip,
+    ReviewedEvent,
+    ReviewedInstance,
+    Texts,
+)
 
 FILE = Path(__file__).parent / "data" / "street200.jsonl.gz"
 COUNT, SEED, STRIDE = 200, 860_000, 8  # masks of every eighth frame

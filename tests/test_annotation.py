@@ -10,13 +10,15 @@ import pytest
 
 from tests import bad_clips
 from tests.tiny_stack import tiny_stack
-from workbench.annotation import Options, annotate_clip, annotate_library, split_span, written_by
 from workbench.analysis import analyse
+from workbench.annotation import Options, annotate_clip, annotate_library, split_span, written_by
+from workbench.cli import main
 from workbench.corrections import clips, history
 from workbench.corrections.store import Store
 from workbench.corrections.taxonomy import open_store
 from workbench.corrections.verify import verify
 from workbench.errors import FormatError, InputError
+from workbench.profiles import ASSETS
 from workbench.prompts import summary_question
 from workbench.records import Event, Provenance, ReviewedEvent, Texts
 from workbench.stack.loading import ModelStack
@@ -154,3 +156,30 @@ def test_a_clip_without_its_video_is_told(talking: ModelStack, tmp_path: Path) -
     (tmp_path / "a.mp4").rename(tmp_path / "moved.mp4")
     with pytest.raises(FormatError, match="no longer at"):
         annotate_clip(store, 1, talking)
+
+
+def test_the_command_line_names_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = open_store(tmp_path / "s.db")
+    for arguments, says in (
+        (["--db", str(tmp_path / "none.db")], "There is no store"),
+        (["nobody", "--db", str(store.path)], "no clip 'nobody'"),
+        (["--clip-seconds", "0", "--db", str(store.path)], "0 s are not possible"),
+        (["--profile", "nonsense", "--db", str(store.path)], "no profile 'nonsense'"),
+    ):
+        assert main(["annotate", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_command_line_annotates_a_video_that_is_new_to_the_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = ASSETS / "samples" / "clips" / "fire_parking_800003.mp4"
+    db = tmp_path / "s.db"
+    assert main(["annotate", str(sample), "--db", str(db), "--device", "cpu", "--clip-seconds", "20"]) == 0
+    assert f"in 1 clips to {db}" in capsys.readouterr().out
+    view = clips.current(Store(db), 1)
+    assert view.texts.judgement
+    assert all(part.caption for event in view.events for part in event.clips)

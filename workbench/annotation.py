@@ -170,7 +170,9 @@ class _Writer:
                 self.done.notes.append(f"Event {event.id} of {self.reviewed.clip.name} has no times; set them first.")
                 continue
             if event.start_s >= self.analysis.clip.duration_s:
-                self.done.notes.append(f"Event {event.id} of {self.reviewed.clip.name} lies after the end of the video.")
+                self.done.notes.append(
+                    f"Event {event.id} of {self.reviewed.clip.name} lies after the end of the video."
+                )
                 continue
             told.append(self._event(event, (event.start_s, event.end_s), progress, place, len(events)))
             self.done.events += 1

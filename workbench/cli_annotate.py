@@ -76,7 +76,9 @@ def _number_of(store: Store, name: str) -> int:
     with store.reading() as db:
         row = db.conn.execute("SELECT id FROM clips WHERE name = ? OR sha256 = ? ORDER BY id", [name, name]).fetchone()
     if row is None:
-        raise InputError(f"The store {store.path} has no clip {name!r}; name one as it is listed, its sha256, or a file.")
+        raise InputError(
+            f"The store {store.path} has no clip {name!r}; name one as it is listed, its sha256, or a file."
+        )
     return int(row[0])
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +96,6 @@ def push_dataset(
 
 
 def _upload(folder: Path, repo: str, private: bool, endpoint: str | None) -> str:
-    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -107,11 +108,20 @@ def _upload(folder: Path, repo: str, private: bool, endpoint: str | None) -> str
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no answer"
         raise HubError(f"The Hub refused to take {repo} ({status}); check that the token may write there.") from error
-    except (httpx.HTTPError, OSError) as error:
+    except _no_network() as error:
         raise HubError(
             f"The Hub cannot be reached ({type(error).__name__}); nothing was published, try again with a network."
         ) from error
     return str(commit.commit_url)
+
+
+def _no_network() -> tuple[type[Exception], ...]:
+    """What is raised where there is no network: huggingface_hub has changed its HTTP library, so any it may use."""
+    found: list[type[Exception]] = [OSError]
+    for module in ("httpx2", "httpx"):
+        if find_spec(module) is not None:
+            found.append(import_module(module).HTTPError)
+    return tuple(found)
 
 
 def snapshot(store: Store, folder: Path) -> Path:
@@ -141,7 +151,6 @@ def schedule_backups(
     reason = why_not()
     if reason is not None:
         raise HubError(f"{BACKUP_VARIABLE} names {repo}, but: {reason}")
-    import httpx
     from huggingface_hub import CommitScheduler
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -165,5 +174,5 @@ def schedule_backups(
             repo_id=repo, repo_type="dataset", folder_path=folder, every=every_minutes, private=True, token=hub_token(),
             **options,
         )  # fmt: skip
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (HfHubHTTPError, *_no_network()) as error:
         raise HubError(f"Backups to {repo} cannot begin: the Hub cannot be reached or refuses the token.") from error

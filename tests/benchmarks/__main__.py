@@ -108,7 +108,9 @@ def store_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
             run_measured("tests.benchmarks.store", [s.path, name, folder / f"{name}-{i}"], cache=folder / f"{name}{i}")
             for i, s in enumerate((small, store))
         ]
-        rows.append(Row(f"  memory of export {name}, beside 1/50 of it", f"{cost[1].peak_mb - cost[0].peak_mb:+.0f} MiB"))
+        rows.append(
+            Row(f"  memory of export {name}, beside 1/50 of it", f"{cost[1].peak_mb - cost[0].peak_mb:+.0f} MiB")
+        )
     return rows
 
 

@@ -129,7 +129,9 @@ FORMATS: dict[str, Format] = {
         Format("coco", "COCO with video fields (JSON)", "coco", "write_coco", "read_coco", "unfit"),
         Format("yolo", "YOLO segmentation (folder)", "yolo", "write_yolo", "read_yolo", "unfit", reads_folders=True),
         Format("cvat", "CVAT for video 1.1 (XML)", "cvat", "write_cvat", "read_cvat", "unfit", reads_folders=True),
-        Format("datumaro", "Datumaro (folder)", "datumaro", "write_datumaro", "read_datumaro", "unfit", reads_folders=True),
+        Format(
+            "datumaro", "Datumaro (folder)", "datumaro", "write_datumaro", "read_datumaro", "unfit", reads_folders=True
+        ),
         Format(
             "labelstudio",
             "Label Studio tasks (JSON)",

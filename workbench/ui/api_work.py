@@ -59,7 +59,9 @@ def add_work_endpoints(services: Services) -> None:
             if desk.public:
                 raise InputError("This page is shared, so nothing is pushed from it; run the workbench on your own.")
             one = clip.strip()
-            chosen = iter([clips.current(desk.store, find(desk, one).id)]) if one else clips.reviewed_clips(desk.store, MAIN)
+            chosen = (
+                iter([clips.current(desk.store, find(desk, one).id)]) if one else clips.reviewed_clips(desk.store, MAIN)
+            )
             return push_dataset(chosen, repo)
         except WorkbenchError as error:
             raise gr.Error(str(error), print_exception=False) from error
