@@ -41,9 +41,14 @@ $(VENV)/.installed-test: tests/requirements.txt $(VENV)/.installed
 	@$(PIP) -r tests/requirements.txt
 	@touch $@
 
+$(VENV)/.installed-readers: tests/readers.txt $(VENV)/.installed-test
+	@echo "Installing tests/readers.txt beside the environment"
+	@$(PIP) --upgrade --no-deps --target $(VENV)/readers -r tests/readers.txt
+	@touch $@
+
 setup: $(VENV)/.installed
 
-setup-test: $(VENV)/.installed-test
+setup-test: $(VENV)/.installed-test $(VENV)/.installed-readers
 
 chromium:
 	@tests/install_chromium.sh
@@ -51,7 +56,7 @@ chromium:
 run: setup
 	@$(BIN)/python app.py
 
-lint: setup-test
+lint: $(VENV)/.installed-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -59,7 +64,7 @@ lint: setup-test
 # One pytest run for unit and browser tests, so that its closing line counts all of them. Each worker computes on one
 # thread: two workers on two cores would otherwise fight over them.
 test: setup-test chromium lint
-	@WORKBENCH_REQUIRE_BROWSER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 300 -m "not gpu"
+	@WORKBENCH_REQUIRE_BROWSER=1 WORKBENCH_REQUIRE_READERS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 300 -m "not gpu"
 
 bench: setup-test
 	@$(BIN)/python -m tests.benchmarks

@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 
 from tests.annotated_clips import drawn_clip
 from tests.drawn import marked, write_clip
+from tests.readers import reader
 from tests.store_support import empty_store, store_with_clip
 from workbench.cli import main
 from workbench.corrections import clips as store_clips
@@ -144,7 +145,7 @@ def test_pycocotools_opens_coco(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_datumaro_opens_its_folder(tmp_path: Path) -> None:
-    datumaro = pytest.importorskip("datumaro", reason="datumaro is not installed; see tests/requirements.txt")
+    datumaro = reader("datumaro")
     source = [drawn_clip(seed, "datumaro") for seed in SEEDS]
     path = write("datumaro", source, tmp_path)
     opened = datumaro.Dataset.import_from(str(path), "datumaro")
@@ -166,7 +167,7 @@ def seen_frames(instance: Instance) -> set[int]:
 
 
 def test_datumaro_opens_boxes_of_cvat(tmp_path: Path) -> None:
-    datumaro = pytest.importorskip("datumaro", reason="datumaro is not installed; see tests/requirements.txt")
+    datumaro = reader("datumaro")
     # Its reader knows masks in the variant for images only.
     drawn = (drawn_clip(seed, "cvat") for seed in SEEDS)
     source = next(clip for clip in drawn if len(clip.instances) > 2 and len(clip.events) > 1)
@@ -190,8 +191,7 @@ def test_datumaro_opens_boxes_of_cvat(tmp_path: Path) -> None:
 
 
 def test_label_studio_accepts_its_tasks(tmp_path: Path) -> None:
-    reason = "label-studio-sdk is not installed; see tests/requirements.txt"
-    interface = pytest.importorskip("label_studio_sdk.label_interface", reason=reason, exc_type=ImportError)
+    interface = reader("label_studio_sdk.label_interface")
     path = write("labelstudio", [drawn_clip(seed, "labelstudio") for seed in SEEDS], tmp_path)
     config = interface.LabelInterface(path.with_suffix(".config.xml").read_text(encoding="utf-8"))
     regions = 0

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import cli_case, cli_data, cli_models
+from workbench import cli_annotate, cli_case, cli_data, cli_hub, cli_models
 from workbench.corrections.place import default_path
 from workbench.errors import WorkbenchError
 
@@ -57,6 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_convert(commands)
     cli_data.add_commands(commands)
     cli_case.add_commands(commands, default_path())
+    cli_annotate.add_commands(commands, default_path())
+    cli_hub.add_commands(commands, default_path())
     return parser
 
 

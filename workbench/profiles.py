@@ -82,6 +82,14 @@ class StackProfile:
     download_gb: float = 0.0
     licence: str = "Apache-2.0"
 
+    @property
+    def asks_plainly(self) -> bool:
+        """Whether its language model knows the standard questions alone: a small one that comes with its own weights.
+
+        Others are told more with a question, such as the captions of an event that they shall sum up.
+        """
+        return isinstance(self.source, Path)
+
 
 BUNDLED = StackProfile(
     name="bundled",

@@ -45,6 +45,7 @@ CLASS_PROMPTS: dict[Literal["normal", "abnormal"], tuple[str, ...]] = {
     ),
 }
 
+_TOLD_CHARS = 1500  # of a question that may have 2000
 _KIND_WORDS: tuple[tuple[TurnKind, tuple[str, ...]], ...] = (
     ("analysis", ("why", "reason", "cause", "explain", "analyse", "analyze", "basis")),
     ("judgement", ("is there an anomal", "abnormal happening", "is anything abnormal", "is it abnormal", "anomaly or")),
@@ -62,6 +63,20 @@ def question_kind(question: str) -> TurnKind:
         if any(word in lowered for word in words):
             return kind
     return "free"
+
+
+def summary_question(kind: TurnKind, categories: Sequence[str], told: Sequence[str]) -> str:
+    """A standard question with what is known before it: categories, and captions or summaries of the parts in order.
+
+    What is told is cut so that the question fits (`conversation.MAX_QUESTION_CHARS`), the longest parts first.
+    """
+    parts = [" ".join(text.split()) for text in told if text.strip()]
+    longest = _TOLD_CHARS // max(1, len(parts)) - 4
+    lines = [f"{i}. {text if len(text) <= longest else text[: longest - 1] + '…'}" for i, text in enumerate(parts, 1)]
+    head = [f"It is labelled: {', '.join(categories)[:200]}."] if categories else []
+    if lines:
+        head.append("Its parts, in order:\n" + "\n".join(lines) + "\n")
+    return " ".join([*head, STANDARD_QUESTIONS[kind]])
 
 
 @dataclass(frozen=True, slots=True)

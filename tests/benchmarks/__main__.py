@@ -1,6 +1,6 @@
 """`make bench`: time, memory and quality of the bundled stack on this machine, as one table.
 
-    python -m tests.benchmarks [cost] [memory] [quality] [overhead] [gpu] [--clips N] [--minutes M]
+    python -m tests.benchmarks [cost] [memory] [quality] [overhead] [gpu] [store] [--clips N] [--minutes M]
 
 Without names, everything is measured.
 """
@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,30 @@ def quality_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
     return rows
 
 
+def store_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """Many corrections in one store: what a person waits for, every export, and the memory of the exports."""
+    from tests.benchmarks import store as bench
+
+    db = folder / "store.db"
+    began = time.perf_counter()
+    store = bench.filled_store(db, options.corrections, 500)
+    rows = [Row(f"{options.corrections} corrections of 500 clips: written", f"{time.perf_counter() - began:.1f} s")]
+    rows += [Row(f"  {what}", f"{ms:.1f} ms", "at most 50 ms") for what, ms in bench.page_times(store).items()]
+    took = bench.export_times(store, folder)
+    rows += [Row(f"  export {name}", f"{seconds:.1f} s") for name, seconds in took.items()]
+    rows.append(Row("  all exports together", f"{sum(took.values()):.1f} s", "at most 60 s"))
+    small = bench.filled_store(folder / "small.db", options.corrections // 50, 10)
+    for name in ("hivau", "coco", "datumaro"):
+        cost = [
+            run_measured("tests.benchmarks.store", [s.path, name, folder / f"{name}-{i}"], cache=folder / f"{name}{i}")
+            for i, s in enumerate((small, store))
+        ]
+        rows.append(
+            Row(f"  memory of export {name}, beside 1/50 of it", f"{cost[1].peak_mb - cost[0].peak_mb:+.0f} MiB")
+        )
+    return rows
+
+
 def _analyze(clip: Path, out: Path, cache: Path, *more: str) -> Cost:
     return run_measured("workbench", ["analyze", clip, "--out", out, "--device", "cpu", *more], cache=cache)
 
@@ -93,6 +118,7 @@ MEASURES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "quality": quality_rows,
     "overhead": overhead_rows,
     "gpu": gpu_rows,
+    "store": store_rows,
 }
 
 
@@ -101,6 +127,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)} (default: all)")
     parser.add_argument("--clips", type=int, default=60, help="clips of the quality numbers (default: 60)")
+    parser.add_argument("--corrections", type=int, default=50_000, help="of the store (default: 50000)")
     parser.add_argument("--minutes", type=int, default=30, help="length of the long clip (default: 30)")
     options = parser.parse_args()
     if unknown := set(options.names) - MEASURES.keys():

@@ -246,8 +246,10 @@ def _write_analysis(db: Database, clip_id: int, number: int, analysis: Analysis,
     step = log.append(db, author, Change("analysis", f"a{number}", "", summary))
     subjects = [item for item in log.load_documents(db, clip_id, MAIN) if item[0] in _MODEL_SUBJECTS]
     kept = {document.get("event") for _, _, document in subjects if not _is_untouched(document)}
+    gone = {i for kind, i, document in subjects if kind == "event" and _is_untouched(document) and i not in kept}
     for subject, subject_id, document in subjects:
-        if _is_untouched(document) and subject_id not in kept:
+        stays = subject_id in kept or (subject == "caption" and document["event"] not in gone)
+        if _is_untouched(document) and not stays:
             log.append(db, author, Change(subject, subject_id, "", None), step=step)
     judged = _judged_spans(db, clip_id)
     for change in _subjects_of(analysis, f"a{number}"):

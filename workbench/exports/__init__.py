@@ -28,6 +28,7 @@ class Format:
 
     `unfit` is a function that says in a sentence why a clip cannot be written, None when it can. `media` says where
     videos go when they are wanted: `beside` the annotations, or `inside` the folder that the writer makes.
+    `reads_folders`: the reader takes a folder, so a zip may hold several files; else it holds one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Format:
     reader: str | None = None
     unfit: str | None = None
     media: Literal["beside", "inside"] | None = None
+    reads_folders: bool = False
 
     def write(
         self,
@@ -83,15 +85,20 @@ class Format:
                 left_out.append(reason)
 
     def read(self, path: str | Path) -> Iterator[ReviewedClip]:
-        """Clips of a file, one after another.
+        """Clips of a file, a folder, or a zip of either, one after another.
 
         Raises:
-            FormatError: the format cannot be read back, or the file is not of it.
+            FormatError: the format cannot be read back, the file is not of it, or a zip is not to be trusted.
         """
         if self.reader is None:
             raise FormatError(f"{self.title} is for export only; import one of: {', '.join(importable())}.")
         reader: Reader = getattr(self._module(), self.reader)
-        return reader(Path(path))
+        path = Path(path)
+        if path.suffix.lower() != ".zip":
+            return reader(path)
+        from workbench.exports.unpacking import read_zip
+
+        return read_zip(path, reader, folder=self.reads_folders)
 
     def _module(self) -> Any:
         return import_module(f"workbench.exports.{self.module}")
@@ -117,12 +124,14 @@ FORMATS: dict[str, Format] = {
             "read_jsonl",
             media="beside",
         ),
-        Format("iac", "instance-aligned captions (JSON)", "iac", "write_iac", "read_iac", "unfit"),
+        Format("iac", "instance-aligned captions (JSON)", "iac", "write_iac", "read_iac", "unfit", reads_folders=True),
         Format("hf", "Hugging Face data set (folder)", "hf", "write_hf", media="inside"),
         Format("coco", "COCO with video fields (JSON)", "coco", "write_coco", "read_coco", "unfit"),
-        Format("yolo", "YOLO segmentation (folder)", "yolo", "write_yolo", "read_yolo", "unfit"),
-        Format("cvat", "CVAT for video 1.1 (XML)", "cvat", "write_cvat", "read_cvat", "unfit"),
-        Format("datumaro", "Datumaro (folder)", "datumaro", "write_datumaro", "read_datumaro", "unfit"),
+        Format("yolo", "YOLO segmentation (folder)", "yolo", "write_yolo", "read_yolo", "unfit", reads_folders=True),
+        Format("cvat", "CVAT for video 1.1 (XML)", "cvat", "write_cvat", "read_cvat", "unfit", reads_folders=True),
+        Format(
+            "datumaro", "Datumaro (folder)", "datumaro", "write_datumaro", "read_datumaro", "unfit", reads_folders=True
+        ),
         Format(
             "labelstudio",
             "Label Studio tasks (JSON)",

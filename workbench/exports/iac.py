@@ -27,7 +27,7 @@ from typing import Any
 
 from workbench.errors import FormatError
 from workbench.exports import drafts, fields, moments, tracks
-from workbench.exports.writing import FileNames, JsonLists, distinct
+from workbench.exports.writing import FileNames, JsonLists, distinct, new_folder
 from workbench.files import replacing
 from workbench.records import Box, ClipRecord, ReviewedClip, ReviewedInstance
 
@@ -66,10 +66,10 @@ def write_iac(clips: Iterable[ReviewedClip], out: Path) -> int:
             lists = lists or {None: stack.enter_context(JsonLists("videos"))}
             _write(out, *next(iter(lists.items())))
         else:
-            out.mkdir(parents=True, exist_ok=True)
             names = FileNames()
-            for dataset, videos in lists.items():
-                _write(out / f"{names.give(dataset or _NO_DATASET)}.json", dataset, videos)
+            with new_folder(out) as folder:
+                for dataset, videos in lists.items():
+                    _write(folder / f"{names.give(dataset or _NO_DATASET)}.json", dataset, videos)
     return count
 
 

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from workbench.errors import FormatError
+from workbench.exports.writing import FileNames, new_folder
 from workbench.files import replacing
 from workbench.records import ReviewedClip, ReviewedEvent
 
@@ -45,15 +46,11 @@ def to_srt(reviewed: ReviewedClip) -> str:
 def _write(clips: Iterable[ReviewedClip], out: Path, suffix: str, render: Callable[[ReviewedClip], str]) -> int:
     if out.suffix.lower() == suffix:
         return _write_one(clips, out, render)
-    out.mkdir(parents=True, exist_ok=True)
-    names: set[str] = set()
-    for reviewed in clips:
-        name = "".join("_" if character in '/\\:*?"<>|\0' else character for character in reviewed.clip.name)
-        if name in names or name.strip(".") == "":
-            name = f"{name}-{reviewed.clip.id}"
-        names.add(name)
-        _put(out / (name + suffix), render(reviewed))
-    return len(names)
+    names, count = FileNames(), 0
+    with new_folder(out) as folder:
+        for count, reviewed in enumerate(clips, start=1):  # noqa: B007 - counts
+            _put(folder / (names.give(reviewed.clip.name) + suffix), render(reviewed))
+    return count
 
 
 def _write_one(clips: Iterable[ReviewedClip], out: Path, render: Callable[[ReviewedClip], str]) -> int:

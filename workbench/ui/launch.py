@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.corrections.place import VARIABLE, default_path
-from workbench.errors import InputError
+from workbench.errors import InputError, WorkbenchError
+from workbench.hub import schedule_backups
 from workbench.ui import theme
 from workbench.ui.app import build_page
 from workbench.ui.services import Services
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitScheduler
 
 
 def services_for(options: argparse.Namespace) -> Services:
@@ -42,11 +47,26 @@ def store_for(options: argparse.Namespace, *, public: bool) -> Path | None:
 
 
 def serve(services: Services, options: argparse.Namespace) -> None:
-    """Build the page and serve it until interrupted."""
-    build_page(services).launch(
-        server_name=options.host, server_port=options.port, inbrowser=not (options.no_browser or on_spaces()),
-        mcp_server=options.mcp, **looks(), **files_of(services),
-    )  # fmt: skip
+    """Build the page and serve it until interrupted; on a Space, with backups of the store if a place is named."""
+    backups = backups_of(services) if on_spaces() else None
+    try:
+        build_page(services).launch(
+            server_name=options.host, server_port=options.port, inbrowser=not (options.no_browser or on_spaces()),
+            mcp_server=options.mcp, **looks(), **files_of(services),
+        )  # fmt: skip
+    finally:
+        if backups is not None:
+            backups.push_to_hub()
+            backups.stop()
+
+
+def backups_of(services: Services) -> CommitScheduler | None:
+    """Backups of the store to the Hub. Where they cannot begin, the log says why and the page is served without."""
+    try:
+        return schedule_backups(services.desk.store, services.work_dir / "backup")
+    except WorkbenchError as error:
+        logging.getLogger(__name__).warning("No backups: %s", error)
+        return None
 
 
 def looks() -> dict[str, Any]:
