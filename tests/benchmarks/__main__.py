@@ -1,6 +1,6 @@
-"""`make bench`: time, memory and quality of the bundled stack on this machine, as one table.
+"""`make bench`: time, memory and quality of the bundled stack and of the page on this machine, as one table.
 
-    python -m tests.benchmarks [cost] [memory] [quality] [--clips N] [--minutes M]
+    python -m tests.benchmarks [cost] [memory] [quality] [page] [--clips N] [--minutes M]
 
 Without names, everything is measured.
 """
@@ -13,10 +13,11 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from tests.benchmarks.clips import draw_clip
+from tests.benchmarks.page import page_rows
 from tests.benchmarks.process import BenchmarkError, Cost, run_measured
+from tests.benchmarks.table import Row
 
 # The street-world clips of the quality numbers; training draws from other seeds.
 HELD_OUT_SEED = 950_000
@@ -29,14 +30,6 @@ QUALITY = {
     "mask_iou_click": "mask IoU from a click, first frame",
 }
 QUESTIONS = ("judgement", "description", "analysis")
-
-
-class Row(NamedTuple):
-    """A line of the table: what was measured, the number with its unit, and what it is set against."""
-
-    what: str
-    value: str
-    against: str = ""
 
 
 def cost_rows(folder: Path, _options: argparse.Namespace) -> list[Row]:
@@ -97,6 +90,7 @@ MEASURES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "cost": cost_rows,
     "memory": memory_rows,
     "quality": quality_rows,
+    "page": page_rows,
 }
 
 

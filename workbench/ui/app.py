@@ -26,6 +26,7 @@ from workbench.ui import (
 )
 from workbench.ui.api import add_endpoints
 from workbench.ui.api_store import add_store_endpoints
+from workbench.ui.api_training import add_training_endpoints
 from workbench.ui.services import Services
 from workbench.ui.toasts import as_toast
 from workbench.ui.wiring import VISITORS_AT_ONCE
@@ -69,6 +70,7 @@ def build_page(services: Services) -> gr.Blocks:
     with gr.Blocks(title="Anomaly Workbench", fill_width=True, delete_cache=(3600, 86400)) as blocks:
         add_endpoints(services)  # before the page: a private handler of the same name would take theirs
         add_store_endpoints(services)
+        add_training_endpoints(services)
         page = _layout(services)
         begin = _wire_clips(page, services)
         desk_wiring.wire_arrival(blocks, page, services, begin)
