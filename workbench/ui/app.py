@@ -13,6 +13,7 @@ from workbench.ui import (
     desk_wiring,
     dialogue,
     event_list,
+    export_menu,
     instance_cards,
     library,
     panels,
@@ -53,6 +54,7 @@ class Page:
     instances: gr.HTML
     find: gr.Button
     sampled: gr.HTML
+    export: gr.HTML
     library: library.LibraryPanel
     chat: dialogue.ChatPanel
 
@@ -124,9 +126,11 @@ def _review_room(services: Services, frame: Callable[[dict], Any], thumbnail: Ca
                     panels.sampled_html(None, ""), js_on_load=panels.SAMPLED_JS, apply_default_css=False,
                     server_functions=[thumbnail],
                 )  # fmt: skip
+        export = export_menu.build_export(services)
     return {
         "clip": clip, "progress": progress, "cancel": cancel, "viewer": pictures, "timeline": curve, "events": events,
-        "find": find, "instances": instances, "sampled": sampled, "library": left, "chat": dialogue.build_chat(),
+        "export": export, "find": find, "instances": instances, "sampled": sampled, "library": left,
+        "chat": dialogue.build_chat(),
     }  # fmt: skip
 
 
