@@ -360,6 +360,28 @@ def test_the_library_finds_opens_and_goes_on(analyst: Analyst, app: RunningApp) 
     ) == [(1,)]
 
 
+def test_a_corrected_category_is_exported_from_the_page(analyst: Analyst, tmp_path: Path) -> None:
+    page = analyst.page
+    open_untouched(analyst, "fire")
+    with Settled(analyst):
+        page.get_by_label("Category", exact=True).select_option("arson")
+    page.get_by_text("Export", exact=True).click()
+    menu = page.get_by_role("group", name="Export")
+    expect(menu.get_by_role("radio", name="this clip")).to_be_checked()
+    analyst.snap("export-menu")
+    with page.expect_download() as coming:
+        menu.get_by_role("button", name="events as CSV").click()
+    coming.value.save_as(tmp_path / "out.csv")
+    said = (tmp_path / "out.csv").read_text("utf-8")
+    assert "arson" in said
+    assert "fire_" in said
+    assert "robbery_" not in said
+    expect(menu.get_by_role("status")).to_contain_text("csv.csv")
+    page.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    undo_all(analyst)
+
+
 def test_the_sheet_of_keys_opens_and_names_change_the_history(analyst: Analyst, app: RunningApp) -> None:
     page = analyst.page
     open_untouched(analyst, "collision")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.browser_support import ANSWER_LIMIT_MS, REPOSITORY, Analyst, RunningApp, running_app
+from tests.browser_support import ANSWER_LIMIT_MS, PIXELS_JS, REPOSITORY, Analyst, RunningApp, running_app
 from workbench.corrections import history
 from workbench.corrections.clips import current
 from workbench.corrections.store import Store
@@ -26,6 +26,7 @@ from workbench.video import Clip
 pytestmark = pytest.mark.browser
 SAMPLES = REPOSITORY / "assets" / "samples"
 LEAST_IOU = 0.5
+COVERS, MOST_CLICKS = 0.7, 6
 LEAST_TRACK_IOU = 0.4  # over all frames of the event, of the one sample in which nothing passes before the object
 
 
@@ -186,6 +187,50 @@ def test_a_box_becomes_a_mask_that_covers_the_object(open_page: Callable[..., An
     undo(analyst)
     expect(card(analyst, 1)).to_have_count(0)
     assert kept.clip().instances == ()
+
+
+def draft(analyst: Analyst) -> np.ndarray:
+    """The mask on show that is not kept yet, `bool [480, 640]`, read off the picture as a person sees it."""
+    import base64
+
+    import cv2
+
+    uri = analyst.viewer.locator("img.aw-draft").evaluate(PIXELS_JS)
+    raw = np.frombuffer(base64.b64decode(uri.split(",", 1)[1]), np.uint8)
+    alpha = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)[..., 3]
+    shown = cv2.erode((alpha > 0).astype(np.uint8), np.ones((3, 3), np.uint8))  # the rim lies one pixel outside
+    return cv2.resize(shown, (640, 480), interpolation=cv2.INTER_NEAREST) > 0
+
+
+def worst_part(missed: np.ndarray) -> np.ndarray:
+    """The largest connected part of a mask."""
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(missed.astype(np.uint8))
+    return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+
+
+def test_a_box_and_clicks_where_it_is_wrong_cover_the_object(open_page: Callable[..., Analyst], work_dir: Path) -> None:
+    analyst, truth = open_page(), Truth("abandoned")
+    analyst.pick_sample("abandoned")
+    frame, track = truth.clearest(("person",))
+    mask = track[frame]
+    go_to(analyst, frame)
+    draw_box(analyst, mask)
+    expect(analyst.viewer).to_have_attribute("data-draft", re.compile("[0-9a-f]{8}"))
+    for _ in range(MOST_CLICKS):  # as a person does: + on the largest part left out, − on the largest part too much
+        now, before = draft(analyst), analyst.viewer.get_attribute("data-draft")
+        if iou(now, mask) >= COVERS:
+            break
+        left_out, too_much = mask & ~now, now & ~mask
+        lacks = left_out.sum() >= too_much.sum()
+        tool = "Point on the object" if lacks else "Point not on the object"
+        click_on(analyst, tool, middle_of(worst_part(left_out if lacks else too_much)))
+        expect(analyst.viewer).not_to_have_attribute("data-draft", str(before))
+    bar(analyst).get_by_role("button", name="Keep").click()
+    expect(card(analyst, 1)).to_have_attribute("aria-current", "true")
+    [standing] = Kept(work_dir, "abandoned-object").clip().instances
+    assert iou(decode_rle(standing.instance.masks_rle[frame]), mask) >= COVERS
 
 
 def test_clicks_prompt_refine_and_select(open_page: Callable[..., Analyst], work_dir: Path) -> None:

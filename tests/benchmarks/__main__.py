@@ -1,6 +1,6 @@
-"""`make bench`: time, memory and quality of the bundled stack on this machine, as one table.
+"""`make bench`: time, memory and quality of the bundled stack and of the page on this machine, as one table.
 
-    python -m tests.benchmarks [cost] [memory] [quality] [overhead] [gpu] [store] [--clips N] [--minutes M]
+    python -m tests.benchmarks [cost] [memory] [quality] [overhead] [gpu] [store] [page] [--clips N] [--minutes M]
 
 Without names, everything is measured.
 """
@@ -18,8 +18,9 @@ from pathlib import Path
 from tests.benchmarks.clips import draw_clip
 from tests.benchmarks.full_size import gpu_rows
 from tests.benchmarks.overhead import overhead_rows
+from tests.benchmarks.page import page_rows
 from tests.benchmarks.process import BenchmarkError, Cost, run_measured
-from tests.benchmarks.row import Row
+from tests.benchmarks.table import Row
 
 # The street-world clips of the quality numbers; training draws from other seeds.
 HELD_OUT_SEED = 960_000
@@ -119,6 +120,7 @@ MEASURES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "overhead": overhead_rows,
     "gpu": gpu_rows,
     "store": store_rows,
+    "page": page_rows,
 }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from tests.benchmarks.clips import draw_clip
-from tests.benchmarks.row import Row
+from tests.benchmarks.table import Row
 from tests.full_size import full_size_stack
 from workbench.analysis import analyse
 from workbench.conversation import Conversation

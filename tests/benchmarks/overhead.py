@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks.clips import draw_clip
-from tests.benchmarks.row import Row
+from tests.benchmarks.table import Row
 from tests.published import write_published
 from workbench.analysis import analyse
 from workbench.profiles import ASSETS, HOLMESVAU_2B

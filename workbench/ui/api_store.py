@@ -96,7 +96,7 @@ def find(desk: Desk, clip: str) -> ClipRecord:
     return desk.record_of(wanted)
 
 
-def write_export(services: Services, format_name: str, clip: str) -> Path:
+def write_export(services: Services, format_name: str, clip: str, *, layer: str = MAIN) -> Path:
     """Write one clip, or all, into the work folder. → the file; a zip where the format makes several.
 
     Raises:
@@ -108,10 +108,10 @@ def write_export(services: Services, format_name: str, clip: str) -> Path:
         raise InputError("Name the clip to export: this page is shared, so the whole store is not handed out.")
     suffix = SUFFIXES.get(target.name, "")
     if clip.strip():
-        chosen = iter([clips.current(desk.store, find(desk, clip).id)])
+        chosen = iter([clips.current(desk.store, find(desk, clip).id, layer)])
         suffix = suffix or CLIP_SUFFIXES.get(target.name, "")
     else:
-        chosen = clips.reviewed_clips(desk.store, MAIN)
+        chosen = clips.reviewed_clips(desk.store, layer)
     folder = services.exports_dir / secrets.token_hex(8)
     out = folder / "reviewed" / f"{target.name}{suffix}"
     out.parent.mkdir(parents=True)

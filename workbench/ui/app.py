@@ -13,6 +13,7 @@ from workbench.ui import (
     desk_wiring,
     dialogue,
     event_list,
+    export_menu,
     instance_cards,
     library,
     panels,
@@ -28,6 +29,7 @@ from workbench.ui import (
 )
 from workbench.ui.api import add_endpoints
 from workbench.ui.api_store import add_store_endpoints
+from workbench.ui.api_training import add_training_endpoints
 from workbench.ui.api_work import add_work_endpoints
 from workbench.ui.services import Services
 from workbench.ui.toasts import as_toast
@@ -56,6 +58,7 @@ class Page:
     instances: gr.HTML
     find: gr.Button
     sampled: gr.HTML
+    export: gr.HTML
     library: library.LibraryPanel
     chat: dialogue.ChatPanel
 
@@ -74,6 +77,7 @@ def build_page(services: Services) -> gr.Blocks:
         add_endpoints(services)  # before the page: a private handler of the same name would take theirs
         add_store_endpoints(services)
         add_work_endpoints(services)
+        add_training_endpoints(services)
         page = _layout(services)
         begin = _wire_clips(page, services)
         desk_wiring.wire_arrival(blocks, page, services, begin)
@@ -132,9 +136,11 @@ def _review_room(services: Services, frame: Callable[[dict], Any], thumbnail: Ca
                     panels.sampled_html(None, ""), js_on_load=panels.SAMPLED_JS, apply_default_css=False,
                     server_functions=[thumbnail],
                 )  # fmt: skip
+        export = export_menu.build_export(services)
     return {
         "clip": clip, "progress": progress, "cancel": cancel, "viewer": pictures, "timeline": curve, "events": events,
-        "find": find, "instances": instances, "sampled": sampled, "library": left, "chat": dialogue.build_chat(),
+        "export": export, "find": find, "instances": instances, "sampled": sampled, "library": left,
+        "chat": dialogue.build_chat(),
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ let data = null, selected = null, playhead = 0, timer = null;
 const chosen = () => data?.events.find((event) => event.id === selected) || null;
 const status = (event) => event.verdict ? "confirmed" : event.changed ? (event.source === "human" ? "added" : "changed") : event.source === "import" ? "imported" : "model";
 const MARKS = { confirmed: "✓", changed: "✎", added: "✎", imported: "⇣", model: "" };
-const MEANING = { confirmed: "confirmed", changed: "corrected", added: "added by a person", imported: "imported", model: "as the model says" };
+const MEANING = { confirmed: "confirmed", changed: "corrected", added: "added by a person", imported: "imported", model: "by the model" };
 
 function drawRow(event) {
   const state = status(event), name = event.category || "anomaly";

@@ -35,10 +35,11 @@ def clip_html(review: Review | None) -> str:
         begun = reviewed is not None and reviewed.state != "new"
         events = reviewed.events if reviewed else review.analysis.events
         verdict = verdict_html(events, "no event" if begun else "nothing above threshold")
+    told = " · ".join([review.name, *facts])
     warnings = "; ".join(review.analysis.warnings if review.analysis else info.warnings)
     mark = f'<abbr title="{html.escape(warnings)}">⚠</abbr>' if warnings else ""
     return (
-        f'<div class="aw-clip"><strong title="{html.escape(review.name)}">{html.escape(review.name)}</strong>'
+        f'<div class="aw-clip"><strong title="{html.escape(told)}">{html.escape(review.name)}</strong>'
         f"{mark}<span>{html.escape(' · '.join(facts))}</span>{verdict}</div>"
     )
 

@@ -237,6 +237,11 @@ class Services:
         return Run(work, self._media)
 
     @property
+    def runs_dir(self) -> Path:
+        """Where training runs that the page starts have their folders: beside the store."""
+        return self.desk.store.path.with_suffix(".training")
+
+    @property
     def exports_dir(self) -> Path:
         """Where exports that were asked for by programs are written."""
         return self.work_dir / "exports"

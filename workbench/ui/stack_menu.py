@@ -54,7 +54,7 @@ def _option_html(option: Option, is_current: bool) -> str:
     title, note = html.escape(option.title), html.escape(option.note)
     if option.lacking:
         why, _, command = option.lacking.partition(": python ")
-        how = f": <code>python {html.escape(command)}</code>" if command else ""
+        how = f" <code>python {html.escape(command)}</code>" if command else ""
         return f'<div class="{kind} is-lacking"><b>{title}</b><small>{html.escape(why)}{how}</small></div>'
     profile, adapter = html.escape(option.choice.profile), html.escape(option.choice.adapter or "")
     state = ' aria-current="true"' if is_current else ""

@@ -114,6 +114,13 @@ class Stacks:
         self._adapter(row, str(adapter))
         return Choice(row.name, str(adapter))
 
+    def renew(self, first: Choice) -> None:
+        """Everybody starts with another choice from now on, loaded anew even if it was: its files may have changed."""
+        with self._lock:
+            self.first = first
+            self._loaded.pop(first, None)
+        self._begun(first)
+
     def options(self) -> list[Option]:
         """Every profile, each followed by the adapters that fit it."""
         adapters, broken = self._adapters()
