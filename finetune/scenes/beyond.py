@@ -26,7 +26,9 @@ class Water(_Spot):
         super().__init__(entity, float(x), float(z), int(start), int(end), int(n), float(fps), seed)
         self.size, self.grow_s = size, grow_s
         angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
-        lobes = sum(self.rng.uniform(0.02, 0.09) * np.sin(k * angle + self.rng.uniform(0, 6.28)) for k in (2, 3, 5))
+        lobes = np.zeros(CORNERS)
+        for waves in (2, 3, 5):
+            lobes += self.rng.uniform(0.02, 0.09) * np.sin(waves * angle + self.rng.uniform(0, 6.28))
         self.outline = np.stack([np.cos(angle), 0.55 * np.sin(angle)], 1) * (1 + lobes)[:, None]
         self.glints = self.rng.uniform(-0.7, 0.7, (7, 2)) * (1, 0.5)
 

@@ -1,6 +1,7 @@
 """`make bench`: time, memory and quality of the bundled stack on this machine, as one table.
 
     python -m tests.benchmarks [cost] [memory] [quality] [--clips N] [--minutes M]
+    python -m tests.benchmarks [few] [resume] [poison] [fights] [--few N] [--held N] [--bundled N] [--steps N]
 
 Without names, everything is measured.
 """
@@ -13,10 +14,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+from tests.benchmarks import learning
 from tests.benchmarks.clips import draw_clip
-from tests.benchmarks.process import BenchmarkError, Cost, run_measured
+from tests.benchmarks.process import BenchmarkError, Cost, Row, run_measured
 
 # The street-world clips of the quality numbers; training draws from other seeds.
 HELD_OUT_SEED = 950_000
@@ -29,14 +30,6 @@ QUALITY = {
     "mask_iou_click": "mask IoU from a click, first frame",
 }
 QUESTIONS = ("judgement", "description", "analysis")
-
-
-class Row(NamedTuple):
-    """A line of the table: what was measured, the number with its unit, and what it is set against."""
-
-    what: str
-    value: str
-    against: str = ""
 
 
 def cost_rows(folder: Path, _options: argparse.Namespace) -> list[Row]:
@@ -97,6 +90,7 @@ MEASURES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "cost": cost_rows,
     "memory": memory_rows,
     "quality": quality_rows,
+    **learning.MEASURES,
 }
 
 
@@ -106,6 +100,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)} (default: all)")
     parser.add_argument("--clips", type=int, default=60, help="clips of the quality numbers (default: 60)")
     parser.add_argument("--minutes", type=int, default=30, help="length of the long clip (default: 30)")
+    learning.add_options(parser)
     options = parser.parse_args()
     if unknown := set(options.names) - MEASURES.keys():
         parser.error(f"no measurement called {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORES = 2
@@ -18,12 +19,31 @@ class BenchmarkError(Exception):
     """A measured command failed; the message ends with what it said."""
 
 
+class Row(NamedTuple):
+    """A line of the table: what was measured, the number with its unit, and what it is set against."""
+
+    what: str
+    value: str
+    against: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Of one process: wall time in seconds, peak resident memory in MiB."""
 
     wall_s: float
     peak_mb: float
+
+
+def start_on_cores(module: str, arguments: Sequence[str | Path], *, cache: Path) -> subprocess.Popen[bytes]:
+    """Start the same and leave it running, at the head of a process group of its own."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(CORES), "WORKBENCH_CACHE": str(cache)}
+    with cache.with_suffix(".log").open("wb") as sink:
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=sink, stderr=sink, preexec_fn=_keep_to_cores,
+            start_new_session=True,
+        )  # fmt: skip
 
 
 def run_measured(module: str, arguments: Sequence[str | Path], *, cache: Path) -> Cost:

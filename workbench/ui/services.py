@@ -93,7 +93,7 @@ class Services:
         try:
             info = training.active_adapter(self.adapters_dir, self.profile.name)
             self.adapter_note = ""
-            return ModelStack.load(self.profile, device=device, adapter=info and info.folder)
+            return ModelStack.load(self.profile, device=device, adapter=None if info is None else info.folder)
         except StackError as error:
             stack = ModelStack.load(self.profile, device=device)
             self.adapter_note = str(error)
