@@ -1,9 +1,9 @@
 """What learning from corrections is worth: few clips, a run that was killed, poisoned labels, real fights.
 
-    few      N corrected clips of a camera and a kind of event that nothing was trained on; judged on other clips of it
-    resume   the same run whole, and killed half way and gone on with
-    poison   labels turned round on every clip that is learned from; the gate must refuse
-    fights   five folds by clip over a folder of labelled real clips
+few      N corrected clips of a camera and a kind of event that nothing was trained on; judged on other clips of it
+resume   the same run whole, and killed half way and gone on with
+poison   labels turned round on every clip that is learned from; the gate must refuse
+fights   five folds by clip over a folder of labelled real clips
 """
 
 from __future__ import annotations
