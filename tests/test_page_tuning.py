@@ -19,6 +19,8 @@ from workbench.stack.loading import ModelStack
 
 pytestmark = pytest.mark.browser
 CLIPS, STEPS = 10, 80
+MISTAKEN = 3
+"""The clip that a person corrects: people run for a train, which the bundled stack takes for an event."""
 TRAINING_LIMIT_MS = 240_000
 
 
@@ -32,11 +34,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def app(
     tmp_path_factory: pytest.TempPathFactory, world: list[Path], bundled_stack: ModelStack, chromium_path: str
 ) -> Iterator[RunningApp]:
-    """An app over a store in which all clips but the first are approved."""
+    """An app over a store in which all clips but one are approved."""
     assert chromium_path
     folder = tmp_path_factory.mktemp("tuning")
     store = open_store(folder / "corrections.db")
-    for path in world[1:]:
+    for path in (*world[:MISTAKEN], *world[MISTAKEN + 1 :]):
         approve(store, path, bundled_stack)
     store.close()
     with running_app(folder, REPOSITORY / "assets" / "samples", "--annotator", "ann") as running:
@@ -69,42 +71,28 @@ def judged(app: RunningApp, clip: str) -> tuple[str | None, list[tuple[float, fl
     return adapter, [(event["start_s"], event["end_s"]) for event in json.loads(document)["events"]]
 
 
-def is_right(found: list[tuple[float, float]], start_s: float, end_s: float) -> bool:
-    """Whether what was found covers most of the event, and little else."""
-    common = sum(max(0.0, min(b, end_s) - max(a, start_s)) for a, b in found)
-    either = sum(b - a for a, b in found) + (end_s - start_s) - common
-    return common / either > 0.5
-
-
 def test_correct_train_compare_adopt_and_the_clip_is_judged_right(
     page: Page, app: RunningApp, world: list[Path]
 ) -> None:
-    clip, truth = world[0], truth_of(world[0])
-    [event] = truth.events
-    span = event.start_frame / truth.fps, event.end_frame / truth.fps
+    clip = world[MISTAKEN]
+    assert truth_of(clip).events == []
     analyst = Analyst(page, app.url)
 
-    # Correct: what the bundled stack makes of the clip goes, what really happens is added.
+    # Correct: the stack sees an event where people only run for their train; a person rejects it.
     analyst.upload(clip)
-    expect(page.locator("#aw-clip")).to_contain_text("flooding_", timeout=ANSWER_LIMIT_MS)
+    expect(page.locator("#aw-clip")).to_contain_text(clip.stem, timeout=ANSWER_LIMIT_MS)
     analyst.wait_until_analysed()
-    adapter, before = judged(app, "flooding_platform_700100")
+    adapter, alarms = judged(app, clip.stem)
     assert adapter is None
-    assert not is_right(before, *span)
-    for _ in before:
+    assert alarms, "a false alarm"
+    for left in range(len(alarms), 0, -1):
+        expect(page.get_by_role("row", name=re.compile("Event ")).filter(visible=True)).to_have_count(left)
         page.get_by_role("row", name=re.compile("Event 1")).first.click()
         analyst.viewer.focus()
         page.keyboard.press("x")
         expect(page.get_by_role("status", name="Saved")).to_have_attribute("data-state", "saved")
-    analyst.viewer.focus()
-    page.keyboard.press("Home")
-    for _ in range(event.start_frame):
-        page.keyboard.press("ArrowRight")
-    analyst.expect_frame(event.start_frame)
-    page.keyboard.press("n")
-    expect(page.get_by_role("row", name=re.compile("Event 1"))).to_be_visible()
     page.get_by_role("button", name="Done, next").click()
-    expect(page.get_by_role("alert").or_(page.locator(".toast-body")).first).to_be_visible()
+    expect(page.get_by_text("Every other clip of the library is done.")).to_be_visible()
 
     # Train: the room counts what is approved; a reload finds the run again.
     page.get_by_role("tab", name="Fine-tune").click()
@@ -133,6 +121,7 @@ def test_correct_train_compare_adopt_and_the_clip_is_judged_right(
     # Adopt, and the same clip is judged again, right this time.
     page.get_by_role("tab", name="Review").click()
     analyst.upload(clip)
+    expect(page.locator("#aw-clip")).to_contain_text(clip.stem, timeout=ANSWER_LIMIT_MS)
     analyst.wait_until_analysed()
     page.get_by_role("tab", name="Fine-tune").click()
     room.get_by_role("button", name="Adopt", exact=True).click()
@@ -141,6 +130,5 @@ def test_correct_train_compare_adopt_and_the_clip_is_judged_right(
     analyst.wait_until_analysed()
     [(learned,)] = rows(app, "SELECT adapter FROM jobs WHERE decision = 'adopted' AND decided_by = 'ann'")
     expect(page.get_by_role("progressbar", name="Progress")).to_have_count(0, timeout=ANSWER_LIMIT_MS)
-    adapter, after = judged(app, "flooding_platform_700100")
-    assert adapter == learned
-    assert is_right(after, *span), f"{after} for {span}"
+    expect(page.locator("#aw-clip")).to_contain_text("no event")
+    assert judged(app, clip.stem) == (learned, [])
