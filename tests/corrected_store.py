@@ -6,12 +6,11 @@ from pathlib import Path
 
 from finetune.scenes import sample_scene, write_scene
 from finetune.scenes.truth import SceneTruth, read_truth
-from workbench.analysis import analyse
 from workbench.corrections import clips, history
+from workbench.corrections.log import ensure_annotator
 from workbench.corrections.store import Store
+from workbench.probe import probe
 from workbench.records import Provenance, ReviewedEvent, Texts
-from workbench.stack.loading import ModelStack
-from workbench.video import Clip
 
 SECONDS = (4.0, 5.0)
 SEED = 700_100
@@ -33,17 +32,19 @@ def truth_of(path: Path) -> SceneTruth:
     return read_truth(path.parent.parent / "truth" / f"{path.stem}.json")
 
 
-def approve(store: Store, path: Path, stack: ModelStack, *, annotator: str = "ann") -> None:
-    """Analyse a clip, put its events right as a person would, and call it done."""
-    with Clip.open(path) as clip:
-        record = clips.save_analysis(store, analyse(clip, stack))
-    standing = clips.current(store, record.id)
-    changes = [history.remove("event", event.id) for event in standing.events]
+def approve(store: Store, path: Path, *, annotator: str = "ann") -> None:
+    """Take a clip in, say what happens in it, and call it done."""
+    info, _ = probe(path)
+    made = Provenance("human", annotator)
+    with store.writing() as db:
+        for name in (annotator, clips.WORKBENCH):
+            ensure_annotator(db, name)
+        number = clips.ensure_clip(db, clips.record_of(info), made).id
     truth = truth_of(path)
+    changes = []
     for event in truth.events:
         start, end = event.start_frame / truth.fps, event.end_frame / truth.fps
-        made = Provenance("human", annotator)
-        right = ReviewedEvent(history.new_id(), start, end, start, None, event.category, Texts(), (), made)
-        changes += history.add(right)
+        said = ReviewedEvent(history.new_id(), start, end, None, None, event.category, Texts(), (), made)
+        changes += history.add(said)
     changes.append(history.edit("video", "video", "state", "done"))
-    history.save(store, record.id, changes, annotator=annotator)
+    history.save(store, number, changes, annotator=annotator)

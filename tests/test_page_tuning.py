@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser_support import ANSWER_LIMIT_MS, REPOSITORY, Analyst, RunningApp, running_app
 from tests.corrected_store import approve, platform_clips, truth_of
 from workbench.corrections.taxonomy import open_store
-from workbench.stack.loading import ModelStack
 
 pytestmark = pytest.mark.browser
 CLIPS, STEPS = 10, 80
@@ -31,15 +30,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def app(
-    tmp_path_factory: pytest.TempPathFactory, world: list[Path], bundled_stack: ModelStack, chromium_path: str
-) -> Iterator[RunningApp]:
+def app(tmp_path_factory: pytest.TempPathFactory, world: list[Path], chromium_path: str) -> Iterator[RunningApp]:
     """An app over a store in which all clips but one are approved."""
     assert chromium_path
     folder = tmp_path_factory.mktemp("tuning")
     store = open_store(folder / "corrections.db")
     for path in (*world[:MISTAKEN], *world[MISTAKEN + 1 :]):
-        approve(store, path, bundled_stack)
+        approve(store, path)
     store.close()
     with running_app(folder, REPOSITORY / "assets" / "samples", "--annotator", "ann") as running:
         yield running
