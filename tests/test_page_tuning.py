@@ -18,7 +18,7 @@ from workbench.corrections.taxonomy import open_store
 
 pytestmark = pytest.mark.browser
 CLIPS, STEPS = 10, 80
-MISTAKEN = 3
+MISTAKEN = 1
 """The clip that a person corrects: people run for a train, which the bundled stack takes for an event."""
 TRAINING_LIMIT_MS = 240_000
 
