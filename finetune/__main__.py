@@ -20,6 +20,9 @@ def build_parser() -> argparse.ArgumentParser:
     scenes.add_argument("--clips", type=int, default=60, metavar="N", help="how many (default: 60)")
     scenes.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first clip (default: 0)")
 
+    scenes.add_argument("--category", metavar="C", help="what happens in all of them (default: half are normal)")
+    scenes.add_argument("--view", metavar="V", help="the camera of all of them (default: any)")
+
     bundle = commands.add_parser("bundle", help="train everything in assets/bundled from nothing")
     bundle.add_argument("--out", type=Path, default=Path("assets/bundled"), metavar="DIR")
     bundle.add_argument("--start", type=Path, metavar="DIR", help="go on from this bundle with a second leg")
@@ -53,7 +56,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "scenes":
         from finetune.scenes.write import write_world
 
-        write_world(args.out, clips=args.clips, seed=args.seed)
+        write_world(args.out, clips=args.clips, seed=args.seed, category=args.category, view=args.view)
         return 0
     if args.command == "bundle":
         from finetune.bundle import Bundle, BundleRecipe, default_work, second_leg, write_samples

@@ -257,6 +257,7 @@ def _row(result: ClipResult) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m finetune evaluate`."""
     parser.add_argument("--profile", default="bundled", help="model stack to measure (default: bundled)")
+    parser.add_argument("--adapter", type=Path, metavar="DIR", help="with this adapter on it (default: none)")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of scenes or of classes")
     parser.add_argument("--out", type=Path, default=Path("metrics.json"), metavar="FILE", help="default: metrics.json")
     parser.add_argument("--limit", type=int, metavar="N", help="measure N clips, spread over the categories")
@@ -267,7 +268,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, write, and tell the numbers; `WorkbenchError` is left to the caller, who prints it."""
     clips = read_data(args.data)
-    stack = ModelStack.load(args.profile)
+    stack = ModelStack.load(args.profile, adapter=args.adapter)
     metrics = evaluate(
         stack,
         clips,

@@ -22,11 +22,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         _training(parser)
         if name == "all":
             parser.add_argument("--only", metavar="A,B", help="these of them, for example scorer,heatmap")
-    adapters = commands.add_parser("adapters", help="adapters: list, adopt, roll back, verify")
-    adapters.add_argument("action", choices=("list", "adopt", "rollback", "verify", "lineage"))
+    adapters = commands.add_parser("adapters", help="adapters: list, adopt, roll back, verify, export")
+    adapters.add_argument("action", choices=("list", "adopt", "rollback", "verify", "lineage", "export"))
     adapters.add_argument("name", nargs="?", help="adapter; for adopt also 'none', the profile as it is")
     adapters.add_argument("--override", metavar="REASON", help="adopt against the gate, for this reason")
     adapters.add_argument("--by", default="", metavar="NAME", help="who decides; needed to override")
+    adapters.add_argument("--out", type=Path, metavar="DIR", help="folder of an export, opened by PEFT")
+    adapters.add_argument("--push", metavar="REPO", help="also upload it to the Hub; the token is in HF_TOKEN")
     _registry(adapters)
     calibrate = commands.add_parser("calibrate", help="threshold and score calibration per camera, from corrections")
     calibrate.add_argument("--store", "--db", type=Path, required=True, metavar="FILE", help="store of corrections")
@@ -159,6 +161,13 @@ def _adapters(args: argparse.Namespace) -> int:
         override = args.override is not None
         registry.activate(name, by=args.by, reason=args.override or "", override=override)
         sys.stdout.write(f"In use: {name or 'the profile as it is'}\n")
+    elif args.action == "export":
+        from finetune.publish import export_peft, push
+
+        folder = export_peft(registry, args.name, args.out or Path(args.name))
+        sys.stdout.write(f"{folder}\n")
+        if args.push:
+            sys.stdout.write(f"{push(folder, args.push)}\n")
     elif args.action == "lineage":
         for info in registry.lineage(args.name):
             data = info.lineage.get("dataset", {}).get("digest", "")[:12]

@@ -1,7 +1,9 @@
 """Beyond what any stack was trained on: a camera and a kind of event drawn only when they are asked for by name.
 
-Whoever wants to know what a few corrected clips teach needs something the bundled stack has never seen. No training
-draws `platform` or `flooding`, since `VIEWS`, `ANOMALIES` and `STORIES` do not hold them; keep it so.
+Whoever wants to know what a few corrected clips teach needs something the bundled stack gets wrong. On the platform
+people run for their train, which is normal there and an alarm everywhere else; what is abnormal is a film of water that
+hardly stands out. No training draws `platform` or `flooding`, since `VIEWS`, `ANOMALIES` and `STORIES` do not hold
+them; keep it so.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from .canvas import Canvas, fixed
 from .effects import _Spot
 from .palette import Light
 from .plan import Cast, EventDraft, Plan
-from .stories import Story, stage
+from .stories import Story, _crossing, stage
 
 CORNERS = 28
 
@@ -26,7 +28,9 @@ class Water(_Spot):
         super().__init__(entity, float(x), float(z), int(start), int(end), int(n), float(fps), seed)
         self.size, self.grow_s = size, grow_s
         angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
-        lobes = sum(self.rng.uniform(0.02, 0.09) * np.sin(k * angle + self.rng.uniform(0, 6.28)) for k in (2, 3, 5))
+        lobes = np.zeros(CORNERS)
+        for waves in (2, 3, 5):
+            lobes += self.rng.uniform(0.02, 0.09) * np.sin(waves * angle + self.rng.uniform(0, 6.28))
         self.outline = np.stack([np.cos(angle), 0.55 * np.sin(angle)], 1) * (1 + lobes)[:, None]
         self.glints = self.rng.uniform(-0.7, 0.7, (7, 2)) * (1, 0.5)
 
@@ -34,7 +38,7 @@ class Water(_Spot):
         """Fix the place in the picture and the tones."""
         self.px, self.py = camera.point(self.x, self.z)
         self.camera = camera
-        self.tone, self.rim, self.shine = (light.tone(c) for c in ((58, 96, 122), (40, 70, 92), (196, 222, 236)))
+        self.tone, self.rim, self.shine = (light.tone(c) for c in ((76, 86, 98), (70, 78, 88), (124, 134, 144)))
 
     def depth(self, i: int) -> float:  # noqa: ARG002
         """It lies flat: everything that stands on the ground comes after it."""
@@ -68,6 +72,14 @@ def flooding(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG00
     return EventDraft("flooding", start, plan.n, [], [], [water.entity])
 
 
+def hurry(plan: Plan) -> None:
+    """People run for their train, as they do on a platform every day."""
+    for _ in range(1 + plan.chance(0.5)):
+        start = plan.uniform(-0.1, 0.7) * plan.seconds
+        walk = _crossing(plan, start, plan.uniform(3.6, 5.0), plan.lane(0.1, 0.9))
+        plan.person(walk.track(plan.n), "bystander", "runs")
+
+
 BEYOND_STORIES: dict[str, tuple[Story, tuple[str, ...]]] = {"flooding": (flooding, ("platform",))}
 """As `STORIES`: the story of a kind of event, and the views in which it can happen."""
 BEYOND_DESCRIPTIONS = {
@@ -81,5 +93,11 @@ BEYOND_ANALYSES = {
     "flooding": (
         "water on the ground {place} is not normal: people can slip, and something must have burst.",
         "the ground {place} is under water, which points to a burst pipe and is dangerous.",
+    )
+}
+BEYOND_NORMAL_ANALYSES = {
+    "platform": (
+        "It is normal: people wait or run for their train, and the ground is dry.",
+        "Nothing is wrong {place}: whoever runs has a train to catch, nobody comes to harm.",
     )
 }

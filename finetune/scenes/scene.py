@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.errors import InputError
 
-from .beyond import BEYOND_STORIES
+from .beyond import BEYOND_STORIES, hurry
 from .bodies import Person
 from .canvas import Canvas
 from .crowd import normal_life
@@ -190,6 +190,8 @@ def _compose(
             other = STORIES[others[int(rng.integers(len(others)))]][0]
             plan.events.append(other(plan, plan.uniform(0.3, 0.65) * plan.seconds, plan.uniform(1.8, 4.0)))
         normal_life(plan, 0.7, special=plan.chance(0.3))
+    if name in BEYOND_VIEWS:
+        hurry(plan)
     scene = Scene(plan, seed, rng, size)
     truth = describe(scene, plan, category, name, rng)
     if truth is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .beyond import BEYOND_ANALYSES, BEYOND_DESCRIPTIONS
+from .beyond import BEYOND_ANALYSES, BEYOND_DESCRIPTIONS, BEYOND_NORMAL_ANALYSES
 from .phrases import ANALYSES, DESCRIPTIONS, NORMAL_ANALYSES, NORMAL_JUDGEMENTS, NORMAL_SENTENCES, YES
 from .questions import QUESTIONS
 from .truth import QA, ClipCaption, EntityTruth, EventTruth, SceneTruth, VideoText
@@ -167,7 +167,11 @@ class Writer:
         if not truth.events:
             judgement = pick(rng, NORMAL_JUDGEMENTS).format(place=place)
             description = f"{pick(rng, NORMAL_SENTENCES).format(place=place)} {self._normal()}"
-            return VideoText(judgement, description, pick(rng, NORMAL_ANALYSES).format(place=place))
+            return VideoText(
+                judgement,
+                description,
+                pick(rng, BEYOND_NORMAL_ANALYSES.get(truth.view, NORMAL_ANALYSES)).format(place=place),
+            )
         names = listing(list(dict.fromkeys(e.category for e in truth.events)))
         judgement = pick(rng, YES).format(category=names)
         description = " ".join(e.description for e in truth.events[:2])

@@ -1,6 +1,7 @@
 """`make bench`: time, memory and quality of the bundled stack and of the page on this machine, as one table.
 
     python -m tests.benchmarks [cost] [memory] [quality] [overhead] [gpu] [store] [page] [--clips N] [--minutes M]
+    python -m tests.benchmarks [few] [resume] [poison] [fights] [--few N] [--held N] [--bundled N] [--steps N]
 
 Without names, everything is measured.
 """
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.benchmarks import learning
 from tests.benchmarks.clips import draw_clip
 from tests.benchmarks.full_size import gpu_rows
 from tests.benchmarks.overhead import overhead_rows
@@ -121,6 +123,7 @@ MEASURES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "gpu": gpu_rows,
     "store": store_rows,
     "page": page_rows,
+    **learning.MEASURES,
 }
 
 
@@ -131,6 +134,7 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=60, help="clips of the quality numbers (default: 60)")
     parser.add_argument("--corrections", type=int, default=50_000, help="of the store (default: 50000)")
     parser.add_argument("--minutes", type=int, default=30, help="length of the long clip (default: 30)")
+    learning.add_options(parser)
     options = parser.parse_args()
     if unknown := set(options.names) - MEASURES.keys():
         parser.error(f"no measurement called {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")

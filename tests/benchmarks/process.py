@@ -26,6 +26,17 @@ class Cost:
     peak_mb: float
 
 
+def start_on_cores(module: str, arguments: Sequence[str | Path], *, cache: Path) -> subprocess.Popen[bytes]:
+    """Start the same and leave it running, at the head of a process group of its own."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(CORES), "WORKBENCH_CACHE": str(cache)}
+    with cache.with_suffix(".log").open("wb") as sink:
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=sink, stderr=sink, preexec_fn=_keep_to_cores,
+            start_new_session=True,
+        )  # fmt: skip
+
+
 def run_measured(module: str, arguments: Sequence[str | Path], *, cache: Path) -> Cost:
     """Run `python -m module arguments…` on two cores with an empty feature cache in `cache`.
 

@@ -110,6 +110,13 @@ class Services:
             store=self.desk.store.path.resolve(), run=run.resolve(), registry=self.adapters_dir.resolve()
         )
 
+    def active_adapter(self) -> str | None:
+        """The adapter that the registry says is in use; None where there is none, or it cannot be told."""
+        try:
+            return training.active_name(self.adapters_dir)
+        except StackError:
+            return None
+
     def counts(self) -> training.Counts:
         """What the store has to learn from; counted again only after a change."""
         with self.desk.store.reading() as db:

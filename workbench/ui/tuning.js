@@ -4,7 +4,7 @@ const { h, curve, dumbbells, forTime } = window.aw;
 const root = element.querySelector(".aw-tune"), find = (selector) => root.querySelector(selector);
 const form = find("form"), pane = find(".aw-tune-run"), start = find(".aw-tune-start"), why = find(".aw-tune-why");
 const POLL_MS = 1000, STATE = { queued: "waiting", running: "training", done: "done", failed: "failed", stopped: "stopped" };
-let shown = null, asked = 0, timer = null, drawn = "", busy = null, last = null;
+let shown = null, asked = 0, timer = null, logOpen = false, busy = null, last = null, drawn = "", held = false, late = null;
 const chosen = new Set(["scorer"]);
 const value = () => window.aw.parse(props.value);
 
@@ -14,16 +14,17 @@ function drawCounts(c) {
   find(".aw-tune-counts").replaceChildren(count(c.clips, "clips done", "Clips whose review is done"), count(c.abnormal, "abnormal", "of them with an event"), count(c.events, "events"), count(c.masks, "masks", `on ${c.masked_clips} clips`), count(c.texts, "texts", "that a person wrote, changed or confirmed"), ...(more.length ? [h("p", { text: more.join(" · ") })] : []));
 }
 function drawParts(parts) {
+  const same = parts.every((part) => part.missing && part.missing === parts[0].missing);  // said once, below
   find(".aw-tune-parts").replaceChildren(...parts.map((part) => {
     const box = h("input", { type: "checkbox", name: part.id, "aria-label": part.title, checked: chosen.has(part.id) && !part.missing, disabled: Boolean(part.missing), onchange: () => { if (box.checked) chosen.add(part.id); else chosen.delete(part.id); ready(parts); } });
-    return h("label", { class: part.missing ? "is-off" : "" }, box, h("strong", { text: part.title }), h("span", { text: part.missing || part.about }));
+    return h("label", { class: part.missing ? "is-off" : "" }, box, h("strong", { text: part.title }), h("span", { text: (!same && part.missing) || part.about }));
   }));
   ready(parts);
 }
 function ready(parts) {
   const can = parts.filter((part) => chosen.has(part.id) && !part.missing);
   start.disabled = !can.length || busy !== null;
-  why.textContent = can.length ? "" : (parts.some((part) => !part.missing) ? "Choose at least one." : "Nothing can be trained yet.");
+  why.textContent = can.length ? "" : (parts.some((part) => !part.missing) ? "Choose at least one." : parts[0].missing);
 }
 function pill(job) {
   const [text, kind] = job.in_use ? ["in use", "use"] : job.decision ? [job.decision, job.decision] : [STATE[job.state], job.state];
@@ -59,8 +60,8 @@ function facts(job) {
 }
 function log(job) {
   if (!job.tail?.length) return null;
-  const box = h("details", { class: "aw-tune-log", open: drawn.includes("log") }, h("summary", { text: "Log" }), h("pre", { tabindex: "0", "aria-label": "Log", text: job.tail.join("\n") }));
-  box.addEventListener("toggle", () => { drawn = box.open ? "log" : ""; });
+  const box = h("details", { class: "aw-tune-log", open: logOpen }, h("summary", { text: "Log" }), h("pre", { tabindex: "0", "aria-label": "Log", text: job.tail.join("\n") }));
+  box.addEventListener("toggle", () => { logOpen = box.open; });
   return box;
 }
 function verdict(job) {
@@ -75,8 +76,21 @@ function verdict(job) {
     ...(wait ? [h("div", { class: "aw-tune-decide" }, reason, button("Reject", "reject", () => say("reject")), button(gate.adopt ? "Adopt" : "Adopt all the same", "adopt", () => say("adopt")))] : []), ...(decided ? [decided] : []));
 }
 
-function act(name, data) { busy = name; root.dataset.busy = name; for (const b of pane.querySelectorAll("button")) b.disabled = true; trigger(name, data); setTimeout(free, 30000); }
-function free() { busy = null; delete root.dataset.busy; refresh(); }
+function act(name, data) { busy = name; root.dataset.busy = name; for (const b of pane.querySelectorAll("button")) b.disabled = true; trigger(name, data); late = setTimeout(free, 30000); }
+function free() { clearTimeout(late); busy = null; delete root.dataset.busy; drawn = ""; refresh(); }
+
+// What has not changed, or is being pressed or typed into, is left alone: a click needs its button until the end.
+function draw(reply) {
+  const typing = pane.contains(document.activeElement) && document.activeElement.tagName === "INPUT", now = JSON.stringify([reply, busy]);
+  if (held || typing || now === drawn) return;
+  drawn = now;
+  const focused = document.activeElement?.getAttribute("aria-label") || document.activeElement?.textContent;
+  const inside = root.contains(document.activeElement) ? focused : null;
+  drawCounts(reply.counts); drawParts(reply.components); drawRuns(reply.jobs); drawUse(reply); drawRun(shown);
+  if (inside && !root.contains(document.activeElement)) [...root.querySelectorAll("button, input, summary")].find((node) => (node.getAttribute("aria-label") || node.textContent) === inside)?.focus({ preventScroll: true });
+}
+root.addEventListener("pointerdown", () => { held = true; });
+window.addEventListener("pointerup", () => { if (held) setTimeout(() => { held = false; refresh(); }); });
 
 async function refresh() {
   clearTimeout(timer);
@@ -87,10 +101,7 @@ async function refresh() {
   if (turn !== asked || !reply) return;
   if (reply.public || reply.error) { form.inert = Boolean(reply.public); pane.replaceChildren(h("p", { class: "aw-hint", text: reply.public || reply.error })); return; }
   shown = reply.shown;
-  const typing = pane.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
-  drawCounts(reply.counts); drawRuns(reply.jobs); drawUse(reply);
-  if (!form.contains(document.activeElement) || document.activeElement.type !== "checkbox") drawParts(reply.components);
-  if (!typing) drawRun(shown);
+  draw(reply);
   root.dataset.job = shown?.id ?? ""; root.dataset.state = shown?.state ?? "";
   if (reply.jobs.some((job) => job.state === "running" || job.state === "queued")) timer = setTimeout(refresh, POLL_MS);
 }

@@ -117,18 +117,19 @@ def begin(services: Services, session: Session, wanted: Mapping[str, Any]) -> in
     return services.training.submit(request.to_document(), annotator=session.annotator.name).id
 
 
-def control(services: Services, command: Mapping[str, Any]) -> None:
-    """Stop a run, or let one go on. Raises `InputError` when there is none, or it cannot go on."""
+def control(services: Services, command: Mapping[str, Any]) -> int:
+    """Stop a run, or let one go on. → its number. Raises `InputError` when there is none, or it cannot go on."""
     refuse_strangers(services)
     number = _number(command)
     if command.get("op") == "stop":
         services.training.stop(number)
     else:
         services.training.go_on(number)
+    return number
 
 
-def decide(services: Services, session: Session, command: Mapping[str, Any]) -> bool:
-    """Adopt or reject what a run learned, or go back to what was in use before. → whether the stack has changed.
+def decide(services: Services, session: Session, command: Mapping[str, Any]) -> int | None:
+    """Adopt or reject what a run learned, or go back to what was in use before. → the run that it was about.
 
     Raises:
         InputError: nothing waits for a decision, or the gate refused and no reason is given.
@@ -137,18 +138,18 @@ def decide(services: Services, session: Session, command: Mapping[str, Any]) -> 
     by, reason = session.annotator.name, str(command.get("reason") or "").strip()
     if command.get("op") == "back":
         training.roll_back(services.adapters_dir, by=by)
-        return True
+        return None
     job = jobs.get_job(services.desk.store, _number(command))
     adapter = jobs.check_undecided(job)
     if command.get("op") == "reject":
         jobs.decide(services.desk.store, job.id, "rejected", by=by, reason=reason)
-        return False
+        return job.id
     passed = bool((services.training.view(job).gate or {}).get("adopt"))
     if not passed and not reason:
         raise InputError("The gate refused this adapter; to adopt it all the same, say why. Name and reason are kept.")
     training.adopt(services.adapters_dir, adapter, by=by, override=None if passed else reason)
     jobs.decide(services.desk.store, job.id, "adopted", by=by, reason=reason)
-    return True
+    return job.id
 
 
 def refuse_strangers(services: Services) -> None:

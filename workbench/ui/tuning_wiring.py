@@ -45,24 +45,28 @@ def told(session: Session, job: int | None = None) -> str:
 def wire_tuning(page: Page, services: Services, begin: Begin) -> None:
     """Starting, stopping, adopting, rejecting."""
 
-    def start(session_id: str, event: gr.EventData) -> Update:
+    def carried_out(session_id: str, work: Callable[[Session], Any]) -> Iterator[Update]:
+        """The room as it stands after a command, also after one that was refused."""
         with as_toast():
             session = services.sessions.get(session_id)
-            return {page.tuning: told(session, tuning.begin(services, session, event._data))}
+            try:
+                job = work(session)
+            except WorkbenchError:
+                yield {page.tuning: told(session)}
+                raise
+            yield {page.tuning: told(session, job)}
 
-    def control(session_id: str, event: gr.EventData) -> Update:
-        with as_toast():
-            session = services.sessions.get(session_id)
-            tuning.control(services, event._data)
-            return {page.tuning: told(session, event._data.get("job"))}
+    def start(session_id: str, event: gr.EventData) -> Iterator[Update]:
+        yield from carried_out(session_id, lambda session: tuning.begin(services, session, event._data))
+
+    def control(session_id: str, event: gr.EventData) -> Iterator[Update]:
+        yield from carried_out(session_id, lambda _: tuning.control(services, event._data))
 
     def decide(session_id: str, event: gr.EventData) -> Iterator[Update]:
-        with as_toast():
-            session = services.sessions.get(session_id)
-            changed = tuning.decide(services, session, event._data)
-        yield {page.tuning: told(session, event._data.get("job"))}
-        if changed:
-            yield from follow(session)
+        before = services.active_adapter()
+        yield from carried_out(session_id, lambda session: tuning.decide(services, session, event._data))
+        if services.active_adapter() != before:
+            yield from follow(services.sessions.get(session_id))
 
     def follow(session: Session) -> Iterator[Update]:
         """Load the stack with what is in use now, say so, and judge the clip on the page again."""
