@@ -80,9 +80,8 @@ def _nurse(store: Path, work_dir: Path, pipe: Connection) -> None:
             services.desk.store = open_store(store)
             page.launch(server_name=HOST, server_port=port, **launch.looks(), **launch.files_of(services))
             threading.Event().wait()  # only a kill ends it
-        except BaseException:
-            traceback.print_exc()
         finally:
+            traceback.print_exc()
             os._exit(1)
 
 

@@ -105,6 +105,8 @@ def test_published_annotations_through_every_format_that_holds_them(
         pytest.skip(f"no published annotations in {source.parent}")
     published = list(get_format("hivau").read(source))
     assert len(published) == 251
+    if name == "cvat":  # an event is a box around the picture there, so it asks for the size, which HIVAU-70k lacks
+        published = [replace(clip, clip=replace(clip.clip, width=320, height=240)) for clip in published]
     read = by_name(there_and_back(published, name, tmp_path))
     assert {n: said_by(read[n], name) for n in read} == {c.clip.name: said_by(c, name) for c in published}
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from sqlite_utils import Database
 
@@ -27,7 +28,7 @@ from workbench.corrections.log import MAIN, Change
 from workbench.corrections.store import Store
 from workbench.errors import ClipError, FormatError, InputError, StoreError
 from workbench.exports.cuts import open_media
-from workbench.features import Progress
+from workbench.features import PartialCurve, Progress
 from workbench.prompts import STANDARD_QUESTIONS, summary_question
 from workbench.records import Analysis, CaptionedClip, Provenance, ReviewedClip, ReviewedEvent, SubjectKind, TurnKind
 from workbench.stack.loading import ModelStack
@@ -121,7 +122,7 @@ def split_span(start_s: float, end_s: float, clip_s: float = CLIP_S) -> list[Spa
     """Equal parts of a span, as near to `clip_s` seconds as equal parts can be; at least one, at most MAX_CLIPS."""
     count = min(MAX_CLIPS, max(1, round((end_s - start_s) / clip_s)))
     edges = [start_s + (end_s - start_s) * i / count for i in range(count)] + [end_s]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def written_by(
@@ -300,7 +301,7 @@ def _all_rows(store: Store) -> Iterator[clips.ClipRow]:
 def _share(progress: Progress, place: int, count: int) -> Progress:
     """Progress of one clip among several, as one of all of them; it ends when all do."""
 
-    def tell(stage: str, fraction: float, partial: object) -> None:
+    def tell(stage: str, fraction: float, partial: PartialCurve | None) -> None:
         progress(f"clip {place + 1} of {count}: {stage}", (place + min(1.0, fraction)) / count, partial)
 
     return tell

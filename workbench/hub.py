@@ -117,11 +117,8 @@ def _upload(folder: Path, repo: str, private: bool, endpoint: str | None) -> str
 
 def _no_network() -> tuple[type[Exception], ...]:
     """What is raised where there is no network: huggingface_hub has changed its HTTP library, so any it may use."""
-    found: list[type[Exception]] = [OSError]
-    for module in ("httpx2", "httpx"):
-        if find_spec(module) is not None:
-            found.append(import_module(module).HTTPError)
-    return tuple(found)
+    libraries = [import_module(name) for name in ("httpx2", "httpx") if find_spec(name) is not None]
+    return (OSError, *(library.HTTPError for library in libraries))
 
 
 def snapshot(store: Store, folder: Path) -> Path:
@@ -169,10 +166,11 @@ def schedule_backups(
             return pushed
 
     snapshot(store, folder)
+    refused: tuple[type[Exception], ...] = (HfHubHTTPError, *_no_network())
     try:
         return StoreBackups(
             repo_id=repo, repo_type="dataset", folder_path=folder, every=every_minutes, private=True, token=hub_token(),
             **options,
         )  # fmt: skip
-    except (HfHubHTTPError, *_no_network()) as error:
+    except refused as error:
         raise HubError(f"Backups to {repo} cannot begin: the Hub cannot be reached or refuses the token.") from error
