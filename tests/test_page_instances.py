@@ -211,7 +211,7 @@ def worst_part(missed: np.ndarray) -> np.ndarray:
 
 
 def test_a_box_and_clicks_where_it_is_wrong_cover_the_object(open_page: Callable[..., Analyst], work_dir: Path) -> None:
-    analyst, truth = open_page(), Truth("abandoned")
+    analyst, truth = open_page(), Truth("abandoned-object")
     analyst.pick_sample("abandoned")
     frame, track = truth.clearest(("person",))
     mask = track[frame]
