@@ -90,7 +90,8 @@ def test_a_zip_that_grows_without_end_or_is_broken_is_refused(tmp_path: Path) ->
         list(read_zip(bomb, lambda _: iter(()), folder=False, most_bytes=1 << 20))
     broken = tmp_path / "broken.zip"
     broken.write_bytes(bomb.read_bytes()[:-40])
-    several = zipped(tmp_path, tmp_path / "several.zip")
+    (tmp_path / "empty").mkdir()
+    several = zipped(tmp_path / "empty", tmp_path / "several.zip")
     for path, says in ((broken, "not a whole zip"), (several, "holds 0 files"), (tmp_path / "none.zip", "There is no")):
         with pytest.raises(FormatError, match=says):
             list(get_format("coco").read(path))
