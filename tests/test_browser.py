@@ -279,7 +279,7 @@ def test_programs_can_analyse_and_ask(app: RunningApp, samples: Path) -> None:
     from gradio_client import Client, handle_file
 
     client = Client(app.url, verbose=False)
-    named = {"/analyze", "/ask", "/correct", "/export", "/train_status"}
+    named = {"/analyze", "/ask", "/correct", "/export", "/train_status", "/annotate", "/push"}
     assert set(client.view_api(return_format="dict")["named_endpoints"]) == named
     assert client.predict("", api_name="/train_status")["state"] == "none"
     clip = handle_file(str(next((samples / "clips").glob("fire*.mp4"))))
