@@ -120,10 +120,12 @@ def test_correct_train_compare_adopt_and_the_clip_is_judged_right(
     analyst.upload(clip)
     expect(page.locator("#aw-clip")).to_contain_text(clip.stem, timeout=ANSWER_LIMIT_MS)
     analyst.wait_until_analysed()
+    shown = analyst.viewer.get_attribute("data-version") or ""
     page.get_by_role("tab", name="Fine-tune").click()
     room.get_by_role("button", name="Adopt", exact=True).click()
     expect(page.get_by_role("banner")).to_contain_text("adapter scorer-", timeout=ANSWER_LIMIT_MS)
     expect(page.get_by_role("tab", name="Review")).to_have_attribute("aria-selected", "true")
+    expect(analyst.viewer).not_to_have_attribute("data-version", shown, timeout=ANSWER_LIMIT_MS)
     analyst.wait_until_analysed()
     [(learned,)] = rows(app, "SELECT adapter FROM jobs WHERE decision = 'adopted' AND decided_by = 'ann'")
     expect(page.get_by_role("progressbar", name="Progress")).to_have_count(0, timeout=ANSWER_LIMIT_MS)
