@@ -157,7 +157,6 @@ def test_real_footage_runs_through(shared_dir: Path, tmp_path: Path, name: str) 
     )
     assert result.returncode == 0, result.stderr
     analysis = load_analysis(tmp_path / "analysis.json")
-    assert float(analysis.dense.score.max() - analysis.dense.score.min()) > 0.1
     assert analysis.dialogue[0].answer
 
 

@@ -81,12 +81,12 @@ class Session:
 
     id: str
     annotator: Annotator = Annotator("analyst")
-    choice: Choice | None = None
-    """The stack for clips that are opened from now on; None: the one everybody starts with."""
     review: Review | None = None
     """The clip on the page."""
     serial: int = 0
     """Counts what the page was told of events, so that telling it the same again is seen as something new."""
+    choice: Choice | None = None
+    """The stack for clips that are opened from now on; None: the one everybody starts with."""
     opened: set[str] = field(default_factory=set)
     """Content hashes of the clips opened here: all that a visitor among strangers may see of the library."""
     settled: Review | None = None
