@@ -55,7 +55,7 @@ def entry(name: str, *, link: bool = False) -> zipfile.ZipInfo:
     [
         ("../evil.json", False, "leads out of its folder"),
         ("a/../../evil.json", False, "leads out of its folder"),
-        ("/tmp/evil.json", False, "leads out of its folder"),
+        ("/evil.json", False, "leads out of its folder"),
         ("C:\\evil.json", False, "leads out of its folder"),
         ("link.json", True, "holds the link"),
     ],
@@ -78,7 +78,7 @@ def test_a_zip_that_is_not_to_be_trusted_is_refused_whole(
     assert {path for path in tmp_path.rglob("*") if "s.db-" not in path.name} == {
         path for path in before if "s.db-" not in path.name
     }
-    assert not Path("/tmp/evil.json").exists()
+    assert not Path("/evil.json").exists()
     assert store.info().counts["clips"] == 0
 
 

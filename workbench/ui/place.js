@@ -22,6 +22,8 @@
       const { event } = wanted;
       wanted.event = null;
       if (value.events.some((item) => item.id === event)) emit("select", { id: event });
+      // Selecting may have led to the event's start; a viewer that was sent to its time before is sent there again.
+      if (wanted.there) { const { t } = wanted; wanted = null; if (Number.isFinite(t)) emit("seek", { t: t + 1e-4 }); }
     }
     if (!wanted) later();
   });
@@ -29,8 +31,9 @@
   // The viewer shows where the analysis points to before it can be sent anywhere else.
   on("moved", ({ t }) => {
     if (wanted && here.clip?.startsWith(wanted.clip)) {
+      if (wanted.there) return;   // the event is still to come
       const { t: to } = wanted;
-      if (!wanted.event) wanted = null; else wanted.t = NaN;
+      if (wanted.event) wanted.there = true; else wanted = null;
       if (Number.isFinite(to)) { emit("seek", { t: to + 1e-4 }); return; }
     }
     if (!here.clip || wanted) return;
