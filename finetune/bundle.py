@@ -31,6 +31,7 @@ from finetune.evaluate import evaluate
 from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
 from finetune.loop import LoopConfig
+from finetune.parallel import spread
 from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
 from finetune.segmenter import SegmenterRecipe
@@ -230,7 +231,7 @@ class Bundle:
 
     def _segmenter(self, out: Path) -> None:
         folder = self.work / "segmenter"
-        train_segmenter(self.recipe.segmenter, folder)
+        spread(train_segmenter, 1, self.recipe.segmenter, folder)
         (out / "segmenter").mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "model.safetensors"):
             shutil.copyfile(folder / name, out / "segmenter" / name)

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from finetune.loop import flushed_denormals
+from finetune.parallel import spread
 from finetune.segmenter_data import FrameCache, Sampler, SceneLike
 from finetune.segmenter_eval import evaluate
 from finetune.segmenter_loss import ThingsHead, picture_loss, video_loss
@@ -45,6 +46,8 @@ class SegmenterRecipe:
     seed: int = 0
     start: str | None = None
     """Folder of a trained segmenter to go on from; None: from nothing."""
+    first_scene: int = 0
+    """Seed of the first scene drawn; `n_scenes` follow from it."""
     n_scenes: int = 700
     per_scene: int = 1
     """Sequences drawn from each scene."""
@@ -74,8 +77,11 @@ class SegmenterRecipe:
     def __post_init__(self) -> None:
         if not 2 <= self.video_length <= self.length:
             raise DataError(f"video_length is {self.video_length}; it must lie between 2 and length ({self.length}).")
-        if self.n_scenes < 1 or self.n_scenes > HELD_OUT_SEED:
-            raise DataError(f"n_scenes is {self.n_scenes}; it must lie between 1 and {HELD_OUT_SEED}.")
+        if self.n_scenes < 1 or self.first_scene < 0 or self.first_scene + self.n_scenes > HELD_OUT_SEED:
+            raise DataError(
+                f"The scenes are {self.n_scenes} from seed {self.first_scene} on; give at least one, below the held-out "
+                f"seed {HELD_OUT_SEED}."
+            )
 
 
 @dataclass
@@ -109,7 +115,7 @@ def train(
     cache = FrameCache.build(
         out_dir / "cache",
         make_scene or _eventful_scene,
-        range(config.n_scenes),
+        range(config.first_scene, config.first_scene + config.n_scenes),
         per_scene=config.per_scene,
         length=config.length,
     )
@@ -337,14 +343,20 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--start", default=None, help="folder of a trained segmenter to go on from")
     parser.add_argument("--scenes", type=int, default=SegmenterRecipe.n_scenes)
+    parser.add_argument("--first-scene", type=int, default=0, help="seed of the first scene")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--eval-scenes", type=int, default=40)
     args = parser.parse_args(argv)
     recipe = SegmenterRecipe(
-        seed=args.seed, start=args.start, n_scenes=args.scenes, minutes=args.minutes, threads=args.threads
+        seed=args.seed,
+        start=args.start,
+        first_scene=args.first_scene,
+        n_scenes=args.scenes,
+        minutes=args.minutes,
+        threads=args.threads,
     )
-    train(recipe, args.out)
+    spread(train, 1, recipe, args.out)
     segmenter = Segmenter.load(SegmenterSpec.bundled(args.out), "cpu")
     metrics = evaluate(segmenter, held_out_scenes(args.eval_scenes))
     (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
