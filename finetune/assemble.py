@@ -34,7 +34,7 @@ def assemble(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in ("scorer", "heatmap", "regions"):
+    for name in ("scorer", "heatmap", "regions", "familiarity"):
         module = getattr(learned, name)
         if module is not None:
             save_module(module, module.config, folder / name)

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from finetune.chat import ChatBatches, ChatJob, train_chat, train_language
 from finetune.data import read_data
 from finetune.encoded import EncodedWorld
 from finetune.evaluate import evaluate
+from finetune.familiarity import fit_familiarity
 from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
 from finetune.loop import LoopConfig
@@ -44,6 +44,7 @@ from workbench.analysis import score_parts
 from workbench.features import dense_pass
 from workbench.profiles import BUNDLED
 from workbench.stack.backbone import InternVLBackbone
+from workbench.stack.familiarity import mean_tokens
 from workbench.stack.heatmap import HeatmapConfig, HeatmapDecoder
 from workbench.stack.loading import ModelStack, save_module
 from workbench.stack.regions import RegionConfig, RegionEncoder
@@ -94,7 +95,7 @@ class BundleRecipe:
     segmenter: SegmenterRecipe = field(
         default_factory=lambda: SegmenterRecipe(picture_steps=1430, video_steps=400, threads=2)
     )
-    calibration_clips: int = 80
+    calibration_clips: int = 200
     calibration_seed: int = 500_000
     held_out_clips: int = 60
     held_out_seed: int = 960_000
@@ -237,17 +238,19 @@ class Bundle:
             shutil.copyfile(folder / name, out / "segmenter" / name)
 
     def calibrate(self, out: Path) -> None:
-        """Fit the fusion on clips of its own and write `fusion.json`."""
+        """Fit familiarity and fusion on clips of their own, and write both."""
         folder = self._clips("calibration", self.recipe.calibration_clips, self.recipe.calibration_seed)
         stack = load_bundle(out)
-        parts, labels = [], []
+        dense, labels = [], []
         for found in read_data(folder):
             assert found.truth is not None
-            with Clip.open(found.path) as clip, tempfile.TemporaryDirectory() as cache:
-                dense = dense_pass(clip, stack, cache_dir=Path(cache))
-                parts.append(score_parts(stack, dense))
-                labels.append(np.asarray(found.truth.frame_label)[dense.frame_index])
-        fit_fusion(parts, labels).save(out / "fusion.json")
+            with Clip.open(found.path) as clip:
+                dense.append(dense_pass(clip, stack, cache_dir=self.work / "features"))
+                labels.append(np.asarray(found.truth.frame_label)[dense[-1].frame_index])
+        stack.familiarity = fit_familiarity([mean_tokens(one.features.tokens) for one in dense])
+        save_module(stack.familiarity, stack.familiarity.config, out / "familiarity", dtype=torch.float32)
+        parts = [score_parts(stack, one) for one in dense]
+        fit_fusion(parts, labels, [one.time_s for one in dense]).save(out / "fusion.json")
 
     def measure(self, out: Path) -> None:
         """Evaluate on held-out clips and write the card."""

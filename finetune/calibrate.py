@@ -185,6 +185,8 @@ def platt(scored: Sequence[Scored], base: Fusion) -> Fusion:
         motion=base.motion * slope,
         heatmap=base.heatmap * slope,
         bias=base.bias * slope + offset,
+        alone=base.alone * slope,
+        alone_bias=base.alone_bias * slope + offset,
     )
 
 

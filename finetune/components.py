@@ -24,6 +24,7 @@ from finetune.tune_scorer import ScorerTuning
 from finetune.tune_segmenter import SegmenterTuning, tune_segmenter
 from workbench.adapters import AdapterInfo
 from workbench.stack.backbone import InternVLBackbone
+from workbench.stack.familiarity import Familiarity, mean_tokens
 from workbench.stack.heatmap import HeatmapDecoder
 from workbench.stack.loading import ModelStack
 from workbench.stack.modules import save_module
@@ -76,6 +77,7 @@ class Learned:
 
     heatmap: HeatmapDecoder | None = None
     scorer: AnomalyScorer | None = None
+    familiarity: Familiarity | None = None
     regions: RegionEncoder | None = None
     lora: Path | None = None
     segmenter: Path | None = None
@@ -115,6 +117,8 @@ class Workshop:
             eye = self._with_heatmap(learned.heatmap)
         if "scorer" in components:
             learned.scorer = self._scorer(eye)
+        if self.stack.familiarity is not None and ("scorer" in components or "heatmap" in components):
+            learned.familiarity = self._familiarity(eye)
         if "chat" in components:
             learned.regions = self._chat(eye)
             learned.lora = self.folder / "lora"
@@ -167,6 +171,11 @@ class Workshop:
             share=self.snapshot.replay_share,
             progress=self.progress,
         )
+
+    def _familiarity(self, eye: Eye) -> Familiarity:
+        """The footage that was learned from is familiar from now on; else its tuned parts would not be heard."""
+        assert self.stack.familiarity is not None
+        return self.stack.familiarity.also([mean_tokens(one.dense.features.tokens) for one in self._look(eye)["train"]])
 
     def _chat(self, eye: Eye) -> RegionEncoder:
         if self.stack.regions is None:

@@ -56,7 +56,7 @@ def mean_over_processes(value: float) -> float:
     return float(box.item() / dist.get_world_size())
 
 
-def spread(work: Callable[..., None], processes: int, *args: Any) -> None:
+def spread(work: Callable[..., object], processes: int, *args: Any) -> None:
     """Run `work(*args)` in so many processes that form a group; returns when all are done.
 
     Raises:
@@ -86,7 +86,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _member(rank: int, size: int, port: int, work: Callable[..., None], args: tuple[Any, ...]) -> None:
+def _member(rank: int, size: int, port: int, work: Callable[..., object], args: tuple[Any, ...]) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(size)}
     torch.set_num_threads(1)
     _end_with_parent()

@@ -79,8 +79,8 @@ class SegmenterRecipe:
             raise DataError(f"video_length is {self.video_length}; it must lie between 2 and length ({self.length}).")
         if self.n_scenes < 1 or self.first_scene < 0 or self.first_scene + self.n_scenes > HELD_OUT_SEED:
             raise DataError(
-                f"The scenes are {self.n_scenes} from seed {self.first_scene} on; give at least one, below the held-out "
-                f"seed {HELD_OUT_SEED}."
+                f"The scenes are {self.n_scenes} from seed {self.first_scene} on; give at least one, below the "
+                f"held-out seed {HELD_OUT_SEED}."
             )
 
 

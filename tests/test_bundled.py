@@ -66,14 +66,7 @@ def test_its_scores_tell_events_from_normal_life(analysed: dict[str, Analysis]) 
     assert roc_auc(labels, scores) > 0.8
 
 
-FLAT = pytest.mark.xfail(
-    strict=True,
-    reason="The second leg's scorer and heatmap call all of this four-second clip abnormal (0.95 to 0.99): on footage "
-    "unlike the street world they are surer than they should be. The limits in the README say so.",
-)
-
-
-@pytest.mark.parametrize("name", ["robbery", pytest.param("car_accident", marks=FLAT)])
+@pytest.mark.parametrize("name", ["robbery", "car_accident"])
 def test_real_footage_gives_a_curve_that_says_something(
     bundled_stack: ModelStack, shared_dir: Path, tmp_path: Path, name: str
 ) -> None:

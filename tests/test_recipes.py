@@ -105,7 +105,7 @@ def test_fusion_learns_which_part_to_trust() -> None:
     telling = [np.clip(0.7 * y + 0.3 * rng.random(200), 0, 1) for y in labels]
     blind = [rng.random(200) for _ in labels]
     parts = [{"scorer": s, "motion": m, "heatmap": np.full_like(s, 0.5)} for s, m in zip(telling, blind, strict=True)]
-    fusion = fit_fusion(parts, labels)
+    fusion = fit_fusion(parts, labels, [np.arange(200) / 10] * 10)
     assert fusion.scorer > 3 * fusion.motion
     assert fusion.motion >= MIN_MOTION
     assert 0.2 < fusion.threshold < 0.8
@@ -116,7 +116,7 @@ def test_fusion_learns_which_part_to_trust() -> None:
 
 def test_fusion_of_one_class_is_refused() -> None:
     with pytest.raises(TrainingError, match="only one kind"):
-        fit_fusion([dict.fromkeys(PARTS, np.zeros(5))], [np.zeros(5)])
+        fit_fusion([dict.fromkeys(PARTS, np.zeros(5))], [np.zeros(5)], [np.arange(5) / 10])
 
 
 def test_a_world_is_built_only_where_it_is_missing(world: WorldCache) -> None:

@@ -4,6 +4,7 @@
     ADAPTER/lora/           PEFT LoRA of the backbone: adapter_config.json, adapter_model.safetensors
     ADAPTER/scorer/  ADAPTER/heatmap/  ADAPTER/regions/      config.json, model.safetensors (`save_module`)
     ADAPTER/segmenter/      config.json, model.safetensors (`SegmenterSpec.bundled`)
+    ADAPTER/familiarity/    config.json, model.safetensors: the footage it learned from, beside the profile's
     ADAPTER/fusion.json     weights of the parts and the threshold, calibrated again
 
 Any of the parts may be absent; what is there takes the place of the profile's own, or of its stand-in. An adapter is
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 
 ADAPTER_FILE = "adapter.json"
 FORMAT = "anomaly-workbench-adapter-1"
-PARTS = ("lora", "scorer", "heatmap", "regions", "segmenter", "fusion")
+PARTS = ("lora", "scorer", "heatmap", "regions", "segmenter", "familiarity", "fusion")
 _FILES = {
     "lora": ("lora/adapter_config.json", "lora/adapter_model.safetensors"),
     "fusion": ("fusion.json",),
-} | {part: (f"{part}/config.json", f"{part}/model.safetensors") for part in PARTS[1:5]}
+} | {part: (f"{part}/config.json", f"{part}/model.safetensors") for part in PARTS[1:6]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def apply(stack: ModelStack, info: AdapterInfo) -> None:
         StackError: it is for another profile, the stack has an adapter already, or weights do not fit.
     """
     from workbench.stack.lora import merge_lora
-    from workbench.stack.parts import load_heatmap, load_regions, load_scorer
+    from workbench.stack.parts import load_familiarity, load_heatmap, load_regions, load_scorer
     from workbench.stack.segmenter import Segmenter, SegmenterSpec
 
     info.check_profile(stack.profile.name)
@@ -159,6 +160,8 @@ def apply(stack: ModelStack, info: AdapterInfo) -> None:
     new_scorer = load_scorer(scorer, stack.backbone) if scorer else stack.scorer
     new_heatmap = load_heatmap(heatmap, stack.backbone) if heatmap else stack.heatmap
     new_regions = load_regions(regions, stack.backbone) if regions else stack.regions
+    familiarity = info.path("familiarity")
+    new_familiarity = load_familiarity(familiarity, stack.backbone) if familiarity else stack.familiarity
     segmenter = info.path("segmenter")
     new_segmenter = Segmenter.load(SegmenterSpec.bundled(segmenter), stack.device) if segmenter else stack.segmenter
     if new_regions is not None and new_heatmap is None:
@@ -171,7 +174,7 @@ def apply(stack: ModelStack, info: AdapterInfo) -> None:
     if (fusion := info.path("fusion")) is not None:
         stack.fusion = type(stack.fusion).load(fusion)
     stack.scorer, stack.heatmap, stack.regions = new_scorer, new_heatmap, new_regions
-    stack.segmenter, stack.adapter = new_segmenter, info.name
+    stack.segmenter, stack.familiarity, stack.adapter = new_segmenter, new_familiarity, info.name
     stack.files = (*stack.files, *(path for path in (heatmap, lora) if path is not None))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from workbench.errors import InputError
 from workbench.events import find_events, smooth
 from workbench.features import DensePass, Progress, dense_pass
 from workbench.records import Analysis, DenseScores, Heatmaps
-from workbench.stack.fusion import ZERO_SHOT, heat_peaks
+from workbench.stack.familiarity import mean_tokens
+from workbench.stack.fusion import FAMILIARITY, ZERO_SHOT, heat_peaks
 from workbench.stack.loading import ModelStack
 from workbench.stack.sampler import SamplerName, sample_frames
 from workbench.stack.scorer import AnomalyScorer
@@ -80,7 +82,7 @@ def analyse(
         heatmaps=Heatmaps(dense.frame_index, dense.features.heatmap),
         timings_s={"encode": encoded - began, "score": scored - encoded},
         peak_rss_mb=psutil.Process().memory_info().rss / 2**20,
-        warnings=list(clip.info.warnings),
+        warnings=[*clip.info.warnings, *_unfamiliar(parts)],
         stand_ins=stack.stand_ins,
         features=dense.features,
     )
@@ -89,13 +91,28 @@ def analyse(
     return analysis
 
 
+def _unfamiliar(parts: Mapping[str, np.ndarray]) -> list[str]:
+    """A sentence for the person where the trained parts have little to say."""
+    known = float(parts[FAMILIARITY][0]) if FAMILIARITY in parts else 1.0
+    if known >= 0.5:
+        return []
+    return [
+        f"This footage looks unlike what the models learned on (familiarity {known:.0%}): the motion score leads the "
+        "curve, and words and heatmaps are a sketch. Corrections of your own clips teach the models."
+    ]
+
+
 def score_parts(stack: ModelStack, dense: DensePass, progress: Progress | None = None) -> dict[str, np.ndarray]:
     """The parts of the score by name, each `float32 [T]` in [0, 1].
 
     `scorer` (or `zero-shot`, where none was trained), `motion`, and `heatmap` where a decoder was trained: motion
-    saliency in its place would count motion twice.
+    saliency in its place would count motion twice. `familiarity`, one number for the whole clip, is how far the trained
+    parts can be relied upon, where the stack can tell.
     """
     parts = {"motion": dense.motion.astype(np.float32)}
+    if stack.familiarity is not None:
+        known = stack.familiarity(mean_tokens(dense.features.tokens))
+        parts[FAMILIARITY] = np.full(len(dense.motion), known, np.float32)
     if stack.heatmap is not None:
         parts["heatmap"] = heat_peaks(dense.features.heatmap)
     if stack.scorer is not None:

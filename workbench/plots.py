@@ -15,6 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.records import Analysis, Event
+from workbench.stack.fusion import FAMILIARITY
 from workbench.stack.sampler import sample_frames
 
 Theme = Literal["light", "dark"]
@@ -115,7 +116,8 @@ def _times_of(analysis: Analysis, frames: Sequence[int]) -> np.ndarray:
 
 
 def _add_parts(figure: go.Figure, analysis: Analysis, palette: Palette) -> None:
-    for position, (name, values) in enumerate(analysis.dense.parts.items()):
+    curves = {name: values for name, values in analysis.dense.parts.items() if name != FAMILIARITY}
+    for position, (name, values) in enumerate(curves.items()):
         figure.add_scatter(
             x=analysis.dense.time_s,
             y=values,

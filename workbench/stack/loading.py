@@ -12,11 +12,12 @@ from workbench.adapters import apply, read_adapter
 from workbench.errors import StackError
 from workbench.profiles import StackProfile, get_profile
 from workbench.stack.backbone import Backbone, InternVLBackbone
+from workbench.stack.familiarity import Familiarity
 from workbench.stack.fusion import Fusion
 from workbench.stack.heatmap import HeatmapDecoder
 from workbench.stack.memory import enough_memory
 from workbench.stack.modules import load_module, save_module
-from workbench.stack.parts import load_heatmap, load_regions, load_scorer
+from workbench.stack.parts import load_familiarity, load_heatmap, load_regions, load_scorer
 from workbench.stack.pretrained import Placement
 from workbench.stack.regions import RegionEncoder
 from workbench.stack.scorer import AnomalyScorer
@@ -53,8 +54,8 @@ def pick_device(wanted: str | None = None) -> torch.device:
 class ModelStack:
     """Everything that looks at a clip. Built once, shared by all sessions; nothing in it changes while it works.
 
-    A part that is None was not trained for the profile; `stand_ins` says what is used instead. `files` are those that
-    the features of the dense pass depend on.
+    A part that is None was not trained for the profile; `stand_ins` says what is used instead. Without a familiarity
+    all footage counts as familiar. `files` are those that the features of the dense pass depend on.
     """
 
     profile: StackProfile
@@ -65,6 +66,7 @@ class ModelStack:
     segmenter: Segmenter
     fusion: Fusion
     device: torch.device
+    familiarity: Familiarity | None = None
     adapter: str | None = None
     files: tuple[Path, ...] = ()
 
@@ -115,6 +117,7 @@ class ModelStack:
             segmenter=Segmenter.load(sources.segmenter, place),
             fusion=Fusion.load(sources.fusion),
             device=place,
+            familiarity=load_familiarity(sources.familiarity, backbone) if sources.familiarity else None,
             files=(sources.backbone, *([sources.heatmap] if sources.heatmap else [])),
         )
 

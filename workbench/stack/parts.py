@@ -7,6 +7,7 @@ from pathlib import Path
 from workbench.errors import StackError
 from workbench.prompts import CLASS_PROMPTS
 from workbench.stack.backbone import Backbone
+from workbench.stack.familiarity import Familiarity, FamiliarityConfig
 from workbench.stack.heatmap import HeatmapConfig, HeatmapDecoder
 from workbench.stack.modules import load_module
 from workbench.stack.regions import RegionConfig, RegionEncoder
@@ -38,6 +39,13 @@ def load_regions(folder: Path, backbone: Backbone) -> RegionEncoder:
     regions = load_module(folder, RegionConfig, RegionEncoder, backbone.device)
     _same("region encoder", folder, {"text": (regions.config.text_dim, backbone.text_dim)})
     return regions
+
+
+def load_familiarity(folder: Path, backbone: Backbone) -> Familiarity:
+    """What footage is familiar, from `folder`. Raises StackError when it knows tokens of another width."""
+    familiarity = load_module(folder, FamiliarityConfig, Familiarity, backbone.device)
+    _same("familiarity", folder, {"tokens": (familiarity.config.dim, backbone.token_dim)})
+    return familiarity
 
 
 def _same(what: str, folder: Path, sizes: dict[str, tuple[int, int]]) -> None:

@@ -33,6 +33,7 @@ class Sources:
     scorer: Path | None
     heatmap: Path | None
     regions: Path | None
+    familiarity: Path | None
     segmenter: SegmenterSpec
     fusion: Path
 
@@ -65,6 +66,7 @@ def locate(profile: StackProfile, *, fetch: bool = True, tell: Callable[[str], N
         scorer=part("scorer"),
         heatmap=part("heatmap"),
         regions=part("regions"),
+        familiarity=part("familiarity"),
         segmenter=_segmenter(given, profile, fetch, tell),
         fusion=root / "fusion.json",
     )

@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 
 from workbench.records import Analysis
+from workbench.stack.fusion import FAMILIARITY
 from workbench.ui.session import Review
 
 if TYPE_CHECKING:
@@ -87,12 +88,13 @@ def payload(session_id: str, review: Review, analysis: Analysis) -> dict[str, An
     """Everything the timeline draws for a finished analysis."""
     dense, times = analysis.dense, review.clip.times_s
     keep = thin(len(dense.time_s))
+    curves = {name: values for name, values in dense.parts.items() if name != FAMILIARITY}
     data = _base(session_id, review)
     marks = lambda frames: [{"frame": int(i), "t": round(float(times[i]), 4)} for i in frames]  # noqa: E731
     data.update(
         time_s=_rounded(dense.time_s[keep]),
         score=_rounded(dense.score[keep]),
-        parts={name: _rounded(values[keep]) for name, values in dense.parts.items() if len(dense.parts) > 1},
+        parts={name: _rounded(values[keep]) for name, values in curves.items() if len(curves) > 1},
         threshold=round(float(analysis.threshold), 4),
         sampled=marks(analysis.sampled_frames),
         uniform=marks(uniform_frames(len(times), len(analysis.sampled_frames))),
