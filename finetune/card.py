@@ -66,7 +66,8 @@ def leg_of(recipe: BundleRecipe) -> Leg:
         f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {recipe.seed} to "
         f"{recipe.seed + recipe.clips - 1}; for the vision tower, {recipe.seen_frames} frames each of "
         f"{recipe.seen_clips} more scenes, seeds {recipe.seen_seed} to {recipe.seen_seed + recipe.seen_clips - 1}; for "
-        f"the segmenter, {masks.n_scenes} scenes with an event, seeds 0 to {masks.n_scenes - 1}",
+        f"the segmenter, {masks.n_scenes} scenes with an event, seeds {masks.first_scene} to "
+        f"{masks.first_scene + masks.n_scenes - 1}",
         f"{_cpu()}, {recipe.processes} processes of one thread",
         (
             *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
@@ -112,8 +113,8 @@ def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> 
             "# The bundled stack",
             "",
             "Small models trained on a drawn street world and on nothing else. They show the whole workbench without a",
-            "GPU or a network; on real footage their words are a sketch, and the motion part of the score is the one",
-            "to trust. Weights: Apache-2.0.",
+            "GPU or a network. On footage unlike that world, which `familiarity` measures, the motion score alone makes",
+            "the curve, and words and heatmaps are a sketch. Weights: Apache-2.0.",
             "",
             "## How it was made",
             "",
