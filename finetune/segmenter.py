@@ -344,6 +344,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--start", default=None, help="folder of a trained segmenter to go on from")
     parser.add_argument("--scenes", type=int, default=SegmenterRecipe.n_scenes)
     parser.add_argument("--first-scene", type=int, default=0, help="seed of the first scene")
+    parser.add_argument("--picture-steps", type=int, default=SegmenterRecipe.picture_steps)
+    parser.add_argument("--video-steps", type=int, default=SegmenterRecipe.video_steps)
+    parser.add_argument("--lr", type=float, default=SegmenterRecipe.lr, help="peak learning rate of the pictures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--eval-scenes", type=int, default=40)
@@ -353,6 +356,9 @@ def main(argv: list[str] | None = None) -> int:
         start=args.start,
         first_scene=args.first_scene,
         n_scenes=args.scenes,
+        picture_steps=args.picture_steps,
+        video_steps=args.video_steps,
+        lr=args.lr,
         minutes=args.minutes,
         threads=args.threads,
     )
