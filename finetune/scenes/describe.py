@@ -28,7 +28,7 @@ def visibility(scene: Scene) -> np.ndarray:
         canvas = Canvas(np.zeros(shape, np.uint8), np.zeros(shape[:2], np.uint8))
         scene._paint(canvas, i)
         dx, dy = scene.offset[i]
-        w, h = scene.size
+        w, h = scene.inner
         found = np.bincount(canvas.ids[dy : dy + h, dx : dx + w].ravel(), minlength=256)
         counts[i : i + stride] = found
     return counts
@@ -79,6 +79,11 @@ def _direction(thing: Any, first: int, last: int) -> str:
     return "away from the camera" if dz > 0 else "towards the camera"
 
 
+def ground_of(thing: Any) -> Any:
+    """The track of a thing over the ground, which is not the one seen where the camera moves; None: it has none."""
+    return getattr(thing, "ground", getattr(thing, "track", None))
+
+
 def activity(scene: Scene, entity: int, first: int, last: int) -> str | None:
     """What an event's actor does in normal frames first ≤ i < last; None for things and for those out of sight."""
     thing = scene.by_id[entity]
@@ -94,7 +99,7 @@ def activity(scene: Scene, entity: int, first: int, last: int) -> str | None:
     direction = _direction(thing, a, b)
     if direction == "in place":
         return "stands"
-    verb = "runs" if np.median(thing.track.speed[frames]) > 2.4 else "walks"
+    verb = "runs" if np.median(ground_of(thing).speed[frames]) > 2.4 else "walks"
     return f"{verb} {heading_words(direction)}"
 
 
@@ -126,7 +131,7 @@ def _entity(scene: Scene, plan: Plan, entity: int, cast: Cast, seen: np.ndarray)
 
 
 def _speed(cast: Cast, first: int, last: int) -> str:
-    track = getattr(cast.thing, "track", None)
+    track = ground_of(cast.thing)
     if track is None or last <= first:
         return "slow"
     speed = float(np.median(track.speed[first : last + 1]))
@@ -138,7 +143,7 @@ def _third(scene: Scene, thing: Any, frames: np.ndarray) -> str:
     if not len(frames):
         return "centre"
     x = float(np.mean([_place(thing, int(i))[0] for i in frames])) - scene.view.camera.pad
-    return "left" if x < scene.size[0] / 3 else "centre" if x < scene.size[0] * 2 / 3 else "right"
+    return "left" if x < scene.inner[0] / 3 else "centre" if x < scene.inner[0] * 2 / 3 else "right"
 
 
 def _event(

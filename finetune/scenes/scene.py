@@ -15,9 +15,11 @@ from .canvas import Canvas
 from .crowd import normal_life
 from .describe import describe
 from .plan import Plan
+from .road import crash, ride, road_life
 from .stories import SECOND, STORIES
 from .truth import ANOMALIES, CATEGORIES, SceneTruth
 from .views import BEYOND_VIEWS, VIEWS, build_view
+from .wide import WIDE_PLACES, WIDE_VIEWS, build_wide
 
 FPS = (8, 10, 12, 15, 25)
 TRIES = 6
@@ -35,6 +37,7 @@ class Scene:
 
     def __init__(self, plan: Plan, seed: int, camera_noise: np.random.Generator, size: tuple[int, int]) -> None:
         self.size = size
+        self.inner = plan.view.inner or size
         self.fps = plan.fps
         self.n_frames = plan.n
         self.view = plan.view
@@ -82,17 +85,21 @@ class Scene:
             raise InputError(
                 f"Frame {i} is outside the scene of {self.n_frames} frames; ask for 0…{self.n_frames - 1}."
             )
-        rgb = self.view.picture.copy()
+        rgb = self.view.backdrop(i)
         ids = np.zeros(rgb.shape[:2], dtype=np.uint8)
         self._paint(Canvas(rgb, ids), i)
         dx, dy = self.offset[i]
-        w, h = self.size
+        w, h = self.inner
         rgb, ids = rgb[dy : dy + h, dx : dx + w], np.ascontiguousarray(ids[dy : dy + h, dx : dx + w])
+        if self.view.soft < 1:
+            rgb = cv2.resize(rgb, None, fx=self.view.soft, fy=self.view.soft, interpolation=cv2.INTER_AREA)
+            rgb = cv2.resize(rgb, (w, h))
         if self.gain[i] != 1:
             rgb = cv2.convertScaleAbs(rgb, alpha=float(self.gain[i]))
         ny, nx = self.noise_at[i]
         rgb = cv2.add(rgb, self.noise[ny : ny + h, nx : nx + w])
         rgb = np.asarray(cv2.subtract(rgb, self.noise_offset))
+        rgb, ids = self.view.develop(rgb, ids, self.size)
         if self.clock is not None:
             self._stamp(rgb, i)
         if self.jpeg is not None:
@@ -136,24 +143,34 @@ def sample_scene(
     view: str | None = None,
     size: tuple[int, int] = (320, 240),
     fps: int | None = None,
+    wide: bool = False,
 ) -> Scene:
     """The scene of a seed. Without `category`, half of the scenes are normal. `seconds` is the range of lengths.
 
-    Views and categories of `beyond.py` are drawn only when they are named.
+    Views of `wide.py` are drawn when they are named, or as often as others when `wide` is set; views and categories of
+    `beyond.py` only when they are named.
 
     Raises `InputError` for an unknown category or view, or a category that cannot happen in the view.
     """
     if category is not None and category not in (*CATEGORIES, *BEYOND_STORIES):
         raise InputError(f"There is no category {category!r}; choose one of: {', '.join(CATEGORIES)}.")
-    if view is not None and view not in (*VIEWS, *BEYOND_VIEWS):
-        raise InputError(f"There is no view {view!r}; choose one of: {', '.join(VIEWS)}.")
+    if view is not None and view not in (*VIEWS, *WIDE_VIEWS, *BEYOND_VIEWS):
+        raise InputError(f"There is no view {view!r}; choose one of: {', '.join((*VIEWS, *WIDE_VIEWS))}.")
     scene = None
     for attempt in range(TRIES):
         rng = np.random.default_rng((seed, attempt))
-        scene = _compose(rng, seed, category, seconds, view, size, fps)
+        scene = _compose(rng, seed, category, seconds, view, size, fps, wide)
         if scene is not None:
             return scene
     raise InputError(f"Seed {seed} gives no visible event in {seconds} seconds; ask for a longer clip or another seed.")
+
+
+def _on_the_road(plan: Plan, category: str) -> None:
+    """A drive, with a crash ahead or without."""
+    if category != "normal":
+        plan.events.append(crash(plan, plan.uniform(0.25, 0.65) * plan.seconds, 0.0))
+    road_life(plan, lead=category == "normal" and plan.chance(0.6))
+    ride(plan)
 
 
 def _compose(
@@ -164,14 +181,17 @@ def _compose(
     view_name: str | None,
     size: tuple[int, int],
     fps: int | None,
+    wide: bool,
 ) -> Scene | None:
     """One attempt; None when the event turns out to be hidden."""
     stories = STORIES | BEYOND_STORIES
     if category is None:
         kinds = BEYOND_STORIES if view_name in BEYOND_VIEWS else ANOMALIES
-        options = [c for c in kinds if view_name is None or view_name in stories[c][1]]
+        options = [c for c in kinds if view_name is None or view_name in (*stories[c][1], *WIDE_PLACES.get(c, ()))]
         category = "normal" if rng.random() < 0.5 else options[int(rng.integers(len(options)))]
     places = VIEWS if category == "normal" else stories[category][1]
+    if wide or view_name in WIDE_VIEWS:
+        places = (*places, *(WIDE_VIEWS if category == "normal" else WIDE_PLACES.get(category, ())))
     if category == "normal" and view_name in BEYOND_VIEWS:
         places = BEYOND_VIEWS
     if view_name is not None and view_name not in places:
@@ -179,8 +199,12 @@ def _compose(
     name = view_name or places[int(rng.integers(len(places)))]
     rate = fps or int(FPS[int(rng.integers(len(FPS)))])
     length = float(rng.uniform(*seconds))
-    plan = Plan(build_view(name, rng, *size), rng, max(2, round(length * rate)), rate)
-    if category == "normal":
+    place = (build_wide if name in WIDE_VIEWS else build_view)(name, rng, *size)
+    rate = fps or (place.rates[0] if place.rates else rate)
+    plan = Plan(place, rng, max(2, round(length * rate)), rate)
+    if name == "dashcam":
+        _on_the_road(plan, category)
+    elif category == "normal":
         normal_life(plan, 1.3)
     else:
         at = plan.uniform(0.17, 0.72) * plan.seconds

@@ -65,8 +65,8 @@ def driving(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001
     z = plan.lane(0.4, 1.0)
     walk = _crossing(plan, at, plan.uniform(2.4, 4.2), z, 3.0)
     car = plan.vehicle(walk.track(plan.n), "perpetrator", str(plan.rng.choice(["car", "car", "van"])))
-    plan.cast[car.entity].verb = (
-        "drives on " + {"street": "the sidewalk", "plaza": "the plaza", "avenue": "the walkway"}[plan.view.name]
+    plan.cast[car.entity].verb = "drives on " + {"street": "the sidewalk", "plaza": "the plaza"}.get(
+        plan.view.name, "the walkway"
     )
     return EventDraft("driving", plan.frame(at), plan.n, [car.entity])
 

@@ -32,6 +32,9 @@ OUTDOOR = {
     "parking": "A parking lot, outdoors.",
     "shop": "A shop hall, indoors.",
     "platform": "An underground platform, indoors.",
+    "walkway": "A walkway seen from a mast, outdoors.",
+    "dashcam": "A road seen from a driving car, outdoors.",
+    "panorama": "A square seen all round, outdoors.",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
@@ -22,6 +23,9 @@ PLACE = {
     "parking": "in the parking lot",
     "shop": "in the shop hall",
     "platform": "on the platform",
+    "walkway": "on the walkway",
+    "dashcam": "on the road ahead",
+    "panorama": "around the camera",
 }
 
 
@@ -39,7 +43,12 @@ class Prop:
 @dataclass
 class View:
     """A place. `near`, `far`: depths in metres of the ground people walk on; `road`: depths of traffic lanes;
-    `benches`: (x, z) of seats; `half`: half width in metres of the walkway, inf where it spans the picture."""
+    `benches`: (x, z) of seats; `half`: half width in metres of the walkway, inf where it spans the picture.
+
+    What `wide.py` needs beside: `soft`, the share of its pixels that the camera resolves; `rates`, frame rates other
+    than the usual ones; `paint` and `travel`, the picture by the metres that the camera has moved, and those of every
+    frame; `inner`, size of the picture before `rows` (float32, one row for each of the clip's) and the clip's size.
+    """
 
     name: str
     camera: Camera
@@ -51,6 +60,29 @@ class View:
     half: float = float("inf")
     picture: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
     props: list[Prop] = field(default_factory=list)
+    soft: float = 1.0
+    rates: tuple[int, ...] = ()
+    paint: Callable[[float], np.ndarray] | None = None
+    travel: np.ndarray | None = None
+    inner: tuple[int, int] | None = None
+    rows: np.ndarray | None = None
+
+    def backdrop(self, i: int) -> np.ndarray:
+        """A fresh copy of the background of frame `i`, with the shake margin."""
+        if self.paint is None:
+            return self.picture.copy()
+        return self.paint(0.0 if self.travel is None else float(self.travel[i]))
+
+    def develop(self, rgb: np.ndarray, ids: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Picture and ids as the camera's file holds them, of the clip's size."""
+        if self.rows is not None:
+            columns = np.arange(rgb.shape[1], dtype=np.float32)[None].repeat(len(self.rows), 0)
+            rgb = cv2.remap(rgb, columns, self.rows[:, None].repeat(rgb.shape[1], 1), cv2.INTER_LINEAR)
+            ids = ids[np.rint(self.rows).astype(int)]
+        if rgb.shape[1::-1] != size:
+            rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+            ids = cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST)
+        return rgb, np.ascontiguousarray(ids)
 
 
 class Painter:
@@ -97,7 +129,12 @@ def build_view(name: str, rng: np.random.Generator, width: int, height: int) -> 
     view = View(name, camera, light, camera.depth_at(rows[0]), camera.depth_at(rows[1]))
     painter = Painter(camera, rng)
     PAINTERS[name](painter, view, rng)
-    picture = light.picture(texture(painter.rgb, rng, 4.0))
+    return finish(view, painter, rng)
+
+
+def finish(view: View, painter: Painter, rng: np.random.Generator) -> View:
+    """Give a view what was painted, in its light, and what of it can stand before a person."""
+    picture = view.light.picture(texture(painter.rgb, rng, 4.0))
     view.picture = np.ascontiguousarray(picture)
     for depth, mask in sorted(painter.masks, key=lambda m: -m[0]):
         x, y, w, h = cv2.boundingRect(mask)

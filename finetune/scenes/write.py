@@ -69,16 +69,20 @@ def write_world(
     size: tuple[int, int] = (320, 240),
     category: str | None = None,
     view: str | None = None,
+    wide: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write `clips` scenes with seeds `seed`, `seed + 1`, …; `progress(done, total)` after each. Returns the clips."""
+    """Write `clips` scenes with seeds `seed`, `seed + 1`, …; `progress(done, total)` after each. Returns the clips.
+
+    The other options are those of `sample_scene`.
+    """
     if clips < 1:
         raise InputError(f"{clips} clips were asked for; ask for 1 or more.")
     if size[0] % 2 or size[1] % 2:
         raise InputError(f"The size {size[0]}x{size[1]} is odd, which h264 cannot hold; use even numbers.")
     paths = []
     for k in range(clips):
-        scene = sample_scene(seed + k, category=category, view=view, seconds=seconds, size=size)
+        scene = sample_scene(seed + k, category=category, view=view, seconds=seconds, size=size, wide=wide)
         paths.append(write_scene(scene, out_dir))
         if progress is not None:
             progress(k + 1, clips)
