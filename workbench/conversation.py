@@ -8,6 +8,7 @@ first turn and stay there.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,14 +16,18 @@ import torch
 from torch import Tensor
 
 from workbench.answers import named_category, parse_judgement
-from workbench.errors import InputError
+from workbench.errors import ClipError, InputError
 from workbench.prompts import STANDARD_QUESTIONS, question_kind
 from workbench.records import Analysis, Event, Evidence, Instance, Turn, TurnKind
+from workbench.sighting import Sighting, look_around
 from workbench.stack.generate import RunningText
 from workbench.stack.loading import ModelStack
 from workbench.stack.memory import enough_memory
 from workbench.stack.sampler import sample_frames
+from workbench.video import Clip
+from workbench.wording import MeasuredWords, when_of
 
+logger = logging.getLogger(__name__)
 MAX_QUESTION_CHARS = 2000
 MAX_TURNS = 40
 MIN_SPAN_FRAMES = 3
@@ -56,6 +61,9 @@ class Conversation:
         else:
             self._picked = _frames_of_span(analysis, span_s, stack.profile.n_frames)
         self.frame_times_s = [float(dense.time_s[i]) for i in self._picked]
+        self._words: MeasuredWords | None = None
+        if stack.profile.measured_words:
+            self._words = MeasuredWords(stack.backbone, self._look_around, when_of(analysis, span_s))
         self._text: RunningText | None = None
         self._starts: list[int] = []
 
@@ -105,7 +113,7 @@ class Conversation:
         ids: list[int] = []
         try:
             with enough_memory(self.stack.profile):
-                yield from text.write(self.stack.profile.max_new_tokens, ids)
+                yield from text.write(self.stack.profile.max_new_tokens, ids, self._words)
         finally:
             answer = self.stack.backbone.decode(ids).strip()
             self.turns.append(Turn(kind, question, answer, evidence_for(answer, kind, self.analysis, self.span_s)))
@@ -116,6 +124,15 @@ class Conversation:
             self._text = RunningText(self.stack.backbone)
             self._text.feed(self._video_prompt())
         return self._text
+
+    def _look_around(self) -> list[Sighting]:
+        """What is to be seen, measured in the clip's file; nothing where the file has gone since."""
+        try:
+            with Clip.open(self.analysis.clip.path) as clip:
+                return look_around(clip, self.stack, self.analysis, self.span_s)
+        except ClipError as error:
+            logger.info("no colours were measured: %s", error)
+            return []
 
     @torch.inference_mode()
     def _video_prompt(self) -> Tensor:

@@ -2,6 +2,7 @@
 
 Entities come from the peaks of the anomaly heatmap and of motion at an event's peak; SAM2 turns each into a mask and
 tracks it through the event; the language model, shown the highlighted instance, says its role, appearance and motion.
+Colours and directions in what a small model says are replaced by those measured under the masks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from workbench.colours import measure, said_rightly
 from workbench.features import Progress
 from workbench.masks import encode_rle, mask_box
 from workbench.records import ROLES, Analysis, Box, Event, Instance, Role
@@ -33,6 +35,8 @@ MIN_EVIDENCE = 0.15
 MIN_PEAK_GAP = 2
 """Peaks closer than this many cells are one."""
 SAME_IOU = 0.6
+MEASURED_FRAMES = 9
+"""Frames in which an instance's colours and way are measured."""
 WORK_PX = 854
 """Longer side of the pictures that are segmented; masks are enlarged to the clip's size. Bounds memory on 4K clips."""
 _KINDS = (
@@ -188,7 +192,16 @@ def describe(stack: ModelStack, frames: dict[int, np.ndarray], track: dict[int, 
         prefix = layout.prefix([float(i) for i in range(len(square))], with_anomaly=False)
         text.feed(stack.backbone.embed(prefix, tokens, None))
     text.feed_text(layout.first_turn(stack.profile.instance_question))
-    return parse_caption("".join(text.write(stack.profile.max_new_tokens, [])))
+    said = parse_caption("".join(text.write(stack.profile.max_new_tokens, [])))
+    if not stack.profile.measured_words:
+        return said
+    measured = measure(frames, {i: track[i] for i in _spread(sorted(track), MEASURED_FRAMES)})
+    return Caption(said.role, said_rightly(said.appearance, measured), said_rightly(said.motion, measured))
+
+
+def _spread(indices: list[int], count: int) -> list[int]:
+    """At most `count` of some indices, evenly spread, both ends among them."""
+    return [indices[i] for i in sorted({round(k) for k in np.linspace(0, len(indices) - 1, count)})]
 
 
 def parse_caption(answer: str) -> Caption:

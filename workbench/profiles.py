@@ -58,6 +58,7 @@ class StackProfile:
         n_frames: sampled frames shown to the language model (Holmes-VAU: 16; 8, 12, 32 offered).
         batch: dense frames per forward pass. max_new_tokens: length limit of one answer.
         instance_question: how it is asked about an instance.
+        measured_words: whether colours and times in its answers are those that were measured (`workbench.wording`).
         memory_gb: what it needs on a GPU, weights and work together; an estimate from the number of parameters.
         download_gb: what `fetch` brings. licence: of the weights.
     """
@@ -78,6 +79,7 @@ class StackProfile:
     batch: int = 16
     max_new_tokens: int = 160
     instance_question: str = INSTANCE_QUESTION
+    measured_words: bool = False
     memory_gb: float = 2.0
     download_gb: float = 0.0
     licence: str = "Apache-2.0"
@@ -100,6 +102,7 @@ BUNDLED = StackProfile(
     ),
     family="internvl",
     source=ASSETS / "bundled",
+    measured_words=True,
     layout=PromptLayout(system="", frame="{time} s: "),
     categories=(
         "running",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from workbench.stack.backbone import Backbone
+
+Choice = Callable[[Tensor, Sequence[int]], int]
+"""Logits `[V]` and the tokens written so far → the next token."""
 
 
 class RunningText:
@@ -39,8 +42,10 @@ class RunningText:
             self._cache.crop(-(self.length - length))
             self.length, self._logits = length, None
 
-    def write(self, max_new_tokens: int, ids: list[int]) -> Iterator[str]:
-        """Write greedily until the end token, in pieces of text; the tokens written are appended to `ids`.
+    def write(self, max_new_tokens: int, ids: list[int], choose: Choice | None = None) -> Iterator[str]:
+        """Write until the end token, in pieces of text; the tokens written are appended to `ids`.
+
+        `choose` picks each token; without it the likeliest is taken.
 
         However it ends (end token, length, or the caller closing it), the text then ends with the end token, so that
         the next turn reads a complete answer.
@@ -49,7 +54,7 @@ class RunningText:
         try:
             for _ in range(max_new_tokens):
                 assert self._logits is not None, "feed something before writing"
-                token = int(self._logits.argmax())
+                token = int(self._logits.argmax()) if choose is None else choose(self._logits, ids)
                 if token == end:
                     break
                 ids.append(token)
