@@ -49,8 +49,11 @@ class StandIn:
             self.commits.append(dict(self._files(body)))
             repo = path.removeprefix("/api/datasets/").partition("/commit/")[0]
             return {"commitUrl": f"{host}/datasets/{repo}/commit/{len(self.commits)}", "commitOid": "1"}
+        if not path.endswith("/repos/create"):
+            return {"errors": [], "warnings": []}  # what it thinks of a card
         made = json.loads(body)
-        return {"url": f"{host}/datasets/{made['organization']}/{made['name']}"}
+        owner = f"{made['organization']}/" if made.get("organization") else ""
+        return {"url": f"{host}/datasets/{owner}{made['name']}"}
 
     def _files(self, body: bytes) -> Iterator[tuple[str, bytes]]:
         for line in body.splitlines():

@@ -96,6 +96,7 @@ def backups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn) 
     assert scheduler is not None
     yield store, clip.id, scheduler
     scheduler.stop()
+    scheduler.trigger().result()  # what was under way has ended before the server goes
 
 
 def say(store: Store, clip: int, text: str) -> None:

@@ -180,9 +180,10 @@ def schedule_backups(
 
 def end_backups(scheduler: CommitScheduler) -> None:
     """Push what has changed since, then end. Where that fails, the log says so: the store itself is as it was."""
+    failures: tuple[type[Exception], ...] = (WorkbenchError, RuntimeError, ValueError, *_no_network())
     try:
         scheduler.trigger().result()
-    except (WorkbenchError, OSError, RuntimeError, ValueError, *_no_network()) as error:
+    except failures as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         logging.getLogger(__name__).warning("The last changes were not backed up to %s: %s", scheduler.repo_id, cause)
     finally:
