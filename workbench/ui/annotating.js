@@ -5,7 +5,6 @@ const form = find("form"), run = find(".aw-annotate-run"), bar = find(".aw-annot
 const POLL_MS = 700, REST = title.textContent;
 let timer = null, was = null, waiting = false;
 const all = find("input[value=all]");
-if (all && element.id === "aw-annotate-all") all.checked = true;
 
 function draw(state) {
   const active = Boolean(state.active), percent = Math.round(100 * (state.fraction || 0));
@@ -15,7 +14,8 @@ function draw(state) {
   if (active) {
     for (const [name, value] of [["aria-valuenow", percent], ["aria-valuetext", state.stage]]) bar.setAttribute(name, value);
     bar.querySelector("i").style.width = `${percent}%`;
-    bar.querySelector("span").textContent = `${state.what} · ${state.stage}`;
+    bar.querySelector("span").textContent = state.stage;
+    bar.title = `${state.what}: ${state.stage}`;
     bar.querySelector("em").textContent = `${percent} %`;
   }
   say.textContent = state.error || (active ? "" : state.told || "");

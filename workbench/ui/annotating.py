@@ -15,6 +15,7 @@ import gradio as gr
 
 from workbench.annotation import Annotated, Options, annotate_library, clip_numbers
 from workbench.errors import InputError, WorkbenchError
+from workbench.ui import panels
 from workbench.ui.runs import Cancelled, Run
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.ui.session import Session
 
 STRANGERS = "On a page that strangers share, texts are written for the open clip only."
+STAGES = panels.STAGES | {"captions": "captions of clips", "events": "texts of events", "video": "texts of the video"}
 _HERE = Path(__file__).parent
 
 
@@ -56,8 +58,9 @@ class AnnotationJob:
         """What the page shows of it."""
         count = len(self._numbers)
         which = f"clip {min(self._place + 1, count)} of {count}: " if count > 1 else ""
+        stage = self._stage.rpartition(": ")[2]
         return {
-            "active": self.active, "what": self.what, "stage": which + self._stage.rpartition(": ")[2],
+            "active": self.active, "what": self.what, "stage": which + STAGES.get(stage, stage),
             "fraction": (self._place + min(1.0, self._fraction)) / max(1, count), "place": self._place,
             "told": self._ended, "notes": self._done.notes[:20],
         }  # fmt: skip
@@ -171,9 +174,11 @@ def build_annotation(services: Services, *, whole_library: bool = False) -> gr.H
 
     template = (_HERE / "annotating.html").read_text("utf-8")
     name = "aw-annotate-all" if whole_library else "aw-annotate"
-    every = "" if services.desk.public else f'<label><input type="radio" name="{name}-of" value="all">all clips</label>'
+    library, clip = (" checked", "") if whole_library and not services.desk.public else ("", " checked")
+    every = f'<label><input type="radio" name="NAME-of" value="all"{library}>all clips</label>'
+    template = template.replace("EVERY", "" if services.desk.public else every).replace("CLIP", clip)
     return gr.HTML(
-        value="", html_template=template.replace("EVERY", every).replace("NAME", name),
+        value="", html_template=template.replace("NAME", name),
         js_on_load=(_HERE / "annotating.js").read_text("utf-8"), apply_default_css=False,
         server_functions=[annotation], elem_id=name,
     )  # fmt: skip

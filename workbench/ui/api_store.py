@@ -22,6 +22,7 @@ from workbench.errors import FormatError, InputError, WorkbenchError
 from workbench.exports import get_format
 from workbench.exports.case import CaseOptions, write_case
 from workbench.exports.folders import pack
+from workbench.files import unwritable
 from workbench.records import ClipRecord, SubjectKind
 from workbench.ui.desk import Desk
 from workbench.ui.services import Services
@@ -166,7 +167,7 @@ def _new_folder(services: Services) -> Iterator[Path]:
         yield folder
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise FormatError(f"The export cannot be written ({error.strerror}); free some space and try again.") from error
+        raise FormatError(unwritable("The export", error, "check the folder for exports of the workbench")) from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
