@@ -30,10 +30,10 @@ from workbench.ui.services import Services
 EDITABLE: tuple[SubjectKind, ...] = ("video", "event", "caption", "instance", "turn")
 # The suffix of formats that are one file, and of those that are one file a clip; all others make a folder.
 SUFFIXES = {
-    "hivau": ".json", "hivau-jsonl": ".jsonl", "hivau-conversations": ".jsonl", "iac": ".json", "coco": ".json",
+    "hivau": ".json", "hivau-jsonl": ".jsonl", "hivau-conversations": ".jsonl", "coco": ".json",
     "labelstudio": ".json", "csv": ".csv",
 }  # fmt: skip
-CLIP_SUFFIXES = {"vtt": ".vtt", "srt": ".srt", "cvat": ".xml"}
+CLIP_SUFFIXES = {"vtt": ".vtt", "srt": ".srt", "cvat": ".xml", "iac": ".json"}
 _HOLDS = {"csv": "events", "vtt": "events", "srt": "events"}  # what a file holds, where its format does not say it
 _MOST_BYTES = 100  # of the clip's part of a name
 
