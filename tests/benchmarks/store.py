@@ -82,7 +82,7 @@ def page_times(store: Store) -> dict[str, float]:
         "one save": milliseconds(save),
         f"{library}, first time": first_ms,
         f"{library}, again": milliseconds(lambda: catalogue.lines(store)),
-        f"{library}, after a save (with it)": milliseconds(save_and_list),
+        f"{library}, after a save": milliseconds(save_and_list),
     }
 
 
