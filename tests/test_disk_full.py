@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.annotated_clips import drawn_clip
+from tests.case_support import make_store
 from tests.store_support import store_with_clip
 from tests.street_truths import street_clips
 from workbench.cli import main
@@ -27,6 +28,7 @@ from workbench.corrections.intake import take_in
 from workbench.corrections.verify import verify
 from workbench.errors import FormatError, StoreError
 from workbench.exports import FORMATS, get_format
+from workbench.exports.case import write_case
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 SUFFIX = {"hivau": ".json", "hivau-jsonl": ".jsonl", "hivau-conversations": ".jsonl", "iac": ".json", "coco": ".json"}
@@ -65,6 +67,40 @@ def test_captions_of_several_data_sets_without_room_leave_nothing(tmp_path: Path
     with small_files(100), pytest.raises(FormatError, match="cannot be written"):
         get_format("iac").write(chosen, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("most_bytes", [100, 4_000, 60_000])
+@pytest.mark.parametrize("name", ["case", "case.zip"])
+def test_a_case_that_finds_no_room_leaves_nothing(
+    name: str, most_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, scratch = tmp_path / "store", tmp_path / "scratch"
+    for made in (folder, scratch):
+        made.mkdir()
+    store, _ = make_store(folder)
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    before = verify(store)
+    with small_files(most_bytes):
+        code = main(["case", "street", "--db", str(store.path), "--out", str(tmp_path / name)])
+    said = capsys.readouterr().err
+    assert code == 2
+    assert said.count("\n") == 1
+    assert "cannot be written because the disk is full; free some space" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scratch", "store"]
+    assert list(scratch.iterdir()) == []
+    assert verify(store) == before
+    assert write_case(store, "street", tmp_path / name).events == 2
+
+
+def test_cases_of_all_clips_without_room_leave_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    store, _ = make_store(folder)
+    with small_files(4_000):
+        code = main(["export", "--format", "case", "--db", str(store.path), "--out", str(tmp_path / "cases")])
+    assert code == 2
+    assert "the disk is full" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 def test_a_save_an_import_and_a_backup_without_room_change_nothing(tmp_path: Path) -> None:

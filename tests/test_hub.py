@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import HfApi
 
+from tests.hub_stand_in import StandIn, standing_in
 from tests.store_support import store_with_clip
 from workbench import hub
 from workbench.cli import main
-from workbench.corrections import clips
+from workbench.corrections import clips, history
 from workbench.corrections.store import Store
 from workbench.corrections.verify import verify
 from workbench.errors import InputError
@@ -22,42 +25,10 @@ from workbench.errors import InputError
 TOKEN = "hf_" + "x" * 34  # looks like one and is none
 
 
-class StandIn(BaseHTTPRequestHandler):
-    """As much of the Hub's interface as a data set of small files needs; remembers what came."""
-
-    came: list[tuple[str, bytes, str | None]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.came.append((self.path, body, self.headers.get("Authorization")))
-        host = f"http://{self.headers['Host']}"
-        answer: dict = {"url": f"{host}/datasets/team/set"}
-        if "/preupload/" in self.path:
-            names = [item["path"] for item in json.loads(body)["files"]]
-            answer = {
-                "files": [{"path": n, "uploadMode": "regular", "shouldIgnore": False, "oid": None} for n in names]
-            }
-        elif "/commit/" in self.path:
-            answer = {"commitUrl": f"{host}/datasets/team/set/commit/1", "commitOid": "1"}
-        text = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: object) -> None:
-        """Tests stay quiet."""
-
-
 @pytest.fixture
-def stand_in() -> Iterator[tuple[str, list[tuple[str, bytes, str | None]]]]:
-    handler = type("Handler", (StandIn,), {"came": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler.came
-    server.shutdown()
-    server.server_close()
+def stand_in() -> Iterator[StandIn]:
+    with standing_in() as hub_here:
+        yield hub_here
 
 
 @pytest.fixture(autouse=True)
@@ -87,19 +58,16 @@ def test_without_a_network_it_says_so_and_not_the_token(tmp_path: Path, monkeypa
 
 
 def test_a_data_set_goes_there_as_one_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: tuple[str, list[tuple[str, bytes, str | None]]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     store, _ = store_with_clip(tmp_path)
-    endpoint, came = stand_in
-    address = hub.push_dataset(clips.reviewed_clips(store), "team/set", endpoint=endpoint)
+    address = hub.push_dataset(clips.reviewed_clips(store), "team/set", endpoint=stand_in.url)
     assert address.endswith("/datasets/team/set/commit/1")
-    assert {token for _, _, token in came} == {f"Bearer {TOKEN}"}
-    created = next(json.loads(body) for path, body, _ in came if path.endswith("/repos/create"))
+    assert {token for _, _, token in stand_in.came} == {f"Bearer {TOKEN}"}
+    created = next(json.loads(body) for path, body, _ in stand_in.came if path.endswith("/repos/create"))
     assert created.get("private") is True or created.get("visibility") == "private"
-    (commit,) = [body for path, body, _ in came if "/commit/" in path]
-    rows = [json.loads(line)["value"] for line in commit.splitlines() if json.loads(line)["key"] == "file"]
-    files = {row["path"]: base64.b64decode(row["content"]).decode() for row in rows}
+    (files,) = stand_in.commits
     assert {"README.md", "data/clips-train.jsonl", "data/events-train.jsonl"} <= files.keys()
     assert json.loads(files["data/events-train.jsonl"].splitlines()[0])["category"] == "robbery"
 
@@ -114,3 +82,78 @@ def test_backups_are_copies_that_verify_and_need_a_name_and_a_token(
         hub.schedule_backups(store, tmp_path / "backup")
     copy = hub.snapshot(store, tmp_path / "backup")
     assert verify(Store(copy)) == verify(store)
+
+
+@pytest.fixture
+def backups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn) -> Iterator[tuple[Store, int, Any]]:
+    """A store, its clip, and its backups to the stand-in, several a second."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv(hub.BACKUP_VARIABLE, "team/backups")
+    store, clip = store_with_clip(tmp_path)
+    scheduler = hub.schedule_backups(
+        store, tmp_path / "backup", every_minutes=0.2 / 60, hf_api=HfApi(endpoint=stand_in.url, token=TOKEN)
+    )
+    assert scheduler is not None
+    yield store, clip.id, scheduler
+    scheduler.stop()
+    scheduler.trigger().result()  # what was under way has ended before the server goes
+
+
+def say(store: Store, clip: int, text: str) -> None:
+    history.save(store, clip, [history.edit("event", "a1.e0", "judgement", text)], annotator="ann")
+
+
+def until(there: Callable[[], bool], limit_s: float = 60) -> None:
+    deadline = time.monotonic() + limit_s
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_backups_taken_while_people_save_are_whole_stores(
+    tmp_path: Path, stand_in: StandIn, backups: tuple[Store, int, Any]
+) -> None:
+    store, clip, scheduler = backups
+    saves = 0
+    while len(stand_in.commits) < 4:
+        saves += 1
+        say(store, clip, f"text {saves}")
+        assert saves < 5000
+    hub.end_backups(scheduler)
+    assert {name for commit in stand_in.commits for name in commit} == {"corrections.db"}
+    rows = []
+    for number, commit in enumerate(stand_in.commits):
+        copy = tmp_path / f"restored-{number}.db"
+        copy.write_bytes(commit["corrections.db"])
+        assert copy.read_bytes()[18:20] == b"\x01\x01"  # one file that needs no log beside it
+        with closing(sqlite3.connect(copy)) as plain:
+            assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        found = verify(Store(copy))
+        assert found.fault is None
+        rows.append(found.rows)
+    assert rows == sorted(set(rows))  # each holds more than the one before
+    assert verify(Store(copy)) == verify(store)  # the last one, everything
+    assert clips.current(Store(copy), clip).events[0].texts.judgement == f"text {saves}"
+    assert sorted(path.name for path in (tmp_path / "backup").iterdir() if path.is_file()) == ["corrections.db"]
+
+
+def test_an_idle_store_is_not_pushed_again_and_a_refused_push_is_made_up_for(
+    stand_in: StandIn, backups: tuple[Store, int, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    store, clip, scheduler = backups
+    until(lambda: len(stand_in.commits) == 1)
+    for _ in range(3):
+        assert scheduler.trigger().result() is None
+    assert len(stand_in.commits) == 1
+    stand_in.refuses = 403
+    say(store, clip, "while the Hub refuses")
+    asked = len(stand_in.came)
+    until(lambda: any("/commit/" in path for path, _, _ in stand_in.came[asked:]))
+    assert len(stand_in.commits) == 1
+    stand_in.refuses = None
+    until(lambda: len(stand_in.commits) == 2)
+    stand_in.refuses = 403
+    say(store, clip, "the last word")
+    hub.end_backups(scheduler)
+    assert "The last changes were not backed up to team/backups" in caplog.text
+    assert TOKEN not in caplog.text

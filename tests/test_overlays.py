@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from workbench.errors import InputError
-from workbench.masks import decode_rle, encode_rle, mask_box
+from workbench.masks import decode_rle, encode_rle, mask_area, mask_box
 from workbench.overlays import ROLE_COLOURS, blend_heatmap, draw_instances, label_chip, rgb_of
 from workbench.records import ROLES, Instance
 
@@ -109,6 +109,7 @@ def test_masks_survive_their_codec() -> None:
     for _ in range(50):
         mask = rng.random(rng.integers(1, 40, 2)) > rng.random()
         np.testing.assert_array_equal(decode_rle(encode_rle(mask)), mask)
+        assert mask_area(encode_rle(mask)) == mask.sum()
     blob = np.zeros((480, 852), bool)
     blob[100:300, 200:500] = True
     rle = encode_rle(blob)
@@ -131,5 +132,6 @@ def test_masks_survive_their_codec() -> None:
     ],
 )
 def test_a_mask_that_is_none_is_refused(rle: dict) -> None:
-    with pytest.raises(InputError, match=r"[Mm]ask"):
-        decode_rle(rle)
+    for read in (decode_rle, mask_area):
+        with pytest.raises(InputError, match=r"[Mm]ask"):
+            read(rle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import random
 import sqlite3
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.store_support import analysis, store_with_clip
+from workbench.cli import main
 from workbench.corrections import clips, history
 from workbench.corrections.migrations import APPLICATION_ID
 from workbench.corrections.store import Store
@@ -260,3 +262,26 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_saved(tmp_path: Path) -> No
     assert verify(store).is_intact
     saved = [row.after for row in history.page(store, clip=clip.id, limit=100_000) if row.field == "judgement"]
     assert saved == [f"text {n}" for n in range(number, 0, -1)]
+
+
+def test_half_a_character_is_refused_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, clip = store_with_clip(tmp_path)
+    before = verify(store)
+    with pytest.raises(StoreError, match=r"half a character \(U\+D83D\)"):
+        history.save(store, clip.id, [history.edit("event", "a1.e0", "judgement", "\ud83d?")], annotator="ann")
+    video = {"n_frames": 10, "fps": 25.0, "label": ["Fighting"], "events": [[0, 0.2]]}
+    video |= {"clips": [[[0, 0.2]]], "clips_caption": [["\ud800"]], "events_summary": [""], "video_summary": ""}
+    (tmp_path / "half.json").write_text(json.dumps({"ucf/half.mp4": video}))
+    assert main(["import", "--db", str(store.path), "--format", "hivau", str(tmp_path / "half.json")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert verify(store) == before
+
+
+def test_a_store_with_spoilt_texts_is_called_damaged(tmp_path: Path) -> None:
+    store, clip = store_with_clip(tmp_path)
+    with store.writing() as db:
+        db.conn.execute("UPDATE subjects SET document = CAST(x'7b22ff' AS TEXT) WHERE subject = 'event'")
+    with pytest.raises(StoreError, match="is damaged; restore a backup") as caught:
+        clips.current(store, clip.id)
+    assert "7b22" not in str(caught.value)

@@ -13,10 +13,11 @@ clips bear the model as their provenance, and `written_by` tells for any text wh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 from sqlite_utils import Database
 
@@ -69,12 +70,19 @@ class Annotated:
 
 
 def annotate_clip(
-    store: Store, clip: int, stack: ModelStack, options: Options | None = None, *, progress: Progress | None = None
+    store: Store,
+    clip: int,
+    stack: ModelStack,
+    options: Options | None = None,
+    *,
+    progress: Progress | None = None,
+    cache_dir: Path | None = None,
 ) -> Annotated:
     """Write what is missing of one clip.
 
     Args:
         clip: its number in the store. progress: hears of each step; a run is cancelled by an exception raised in it.
+        cache_dir: where features are kept, as for `analyse`.
 
     Raises:
         FormatError: its video is not at hand. ClipError: it does not decode. StoreError: the store cannot be written.
@@ -82,7 +90,7 @@ def annotate_clip(
     options = options or Options()
     reviewed = clips.current(store, clip, options.layer)
     with closing(open_media(reviewed.clip)) as video:
-        analysis = analyse(video, stack, progress=progress)
+        analysis = analyse(video, stack, progress=progress, cache_dir=cache_dir)
         writer = _Writer(store, stack, analysis, options, reviewed)
         return writer.run(progress or (lambda *_: None))
 
@@ -94,18 +102,19 @@ def annotate_library(
     *,
     only: Iterable[int] | None = None,
     progress: Progress | None = None,
+    cache_dir: Path | None = None,
 ) -> Annotated:
     """Write what is missing of all clips, or of those with the numbers `only`; a clip without its video is noted.
 
     Raises:
         StoreError: the store cannot be written.
     """
-    numbers = list(only) if only is not None else [row.clip.id for row in _all_rows(store)]
+    numbers = list(only) if only is not None else clip_numbers(store)
     total = Annotated()
     for place, number in enumerate(numbers):
         tell = None if progress is None else _share(progress, place, len(numbers))
         try:
-            made = annotate_clip(store, number, stack, options, progress=tell)
+            made = annotate_clip(store, number, stack, options, progress=tell, cache_dir=cache_dir)
         except (FormatError, ClipError) as error:
             total.notes.append(str(error))
             continue
@@ -291,11 +300,10 @@ def _standing(now: ReviewedClip, subject: SubjectKind, subject_id: str, name: st
     return next((part.caption for event in now.events for part in event.clips if part.id == subject_id), None)
 
 
-def _all_rows(store: Store) -> Iterator[clips.ClipRow]:
-    last = 0
-    while rows := clips.list_clips(store, after_id=last, limit=200):
-        yield from rows
-        last = rows[-1].clip.id
+def clip_numbers(store: Store) -> list[int]:
+    """The numbers of all clips, in the order they came in."""
+    with store.reading() as db:
+        return [number for (number,) in db.conn.execute("SELECT id FROM clips ORDER BY id")]
 
 
 def _share(progress: Progress, place: int, count: int) -> Progress:

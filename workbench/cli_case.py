@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import InputError
+from workbench.errors import FormatError, InputError
+from workbench.files import unwritable
 
 FORMAT = "case"  # of `export`
 
@@ -63,12 +64,16 @@ def export_cases(args: argparse.Namespace) -> int:
 
     store, names, count = existing_store(args.db), FileNames(), 0
     options = case.CaseOptions(args.layer, may_lack_video=args.skip_unfit)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with new_folder(args.out) as folder:
-        for count, reviewed in enumerate(chosen_clips(store, args.clip, args.layer), start=1):  # noqa: B007 - counts
-            made = case.write_case(store, reviewed.clip.id, folder / names.give(reviewed.clip.name), options)
-            for note in made.notes:
-                sys.stderr.write(f"note: {reviewed.clip.name}: {note}\n")
+    chosen = chosen_clips(store, args.clip, args.layer)
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        with new_folder(args.out) as folder:
+            for count, reviewed in enumerate(chosen, start=1):  # noqa: B007 - counts
+                made = case.write_case(store, reviewed.clip.id, folder / names.give(reviewed.clip.name), options)
+                for note in made.notes:
+                    sys.stderr.write(f"note: {reviewed.clip.name}: {note}\n")
+    except OSError as error:
+        raise FormatError(unwritable(args.out, error)) from error
     sys.stdout.write(f"wrote {args.out}: {count} clips as cases\n")
     return 0
 

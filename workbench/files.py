@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @contextmanager
@@ -21,6 +24,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unwritable(what: str | Path, error: OSError, way_out: str = "name another with --out") -> str:
+    """The sentence for something that cannot be written; where the disk is full, it says to free some space."""
+    if error.errno in _FULL:
+        return f"{what} cannot be written because the disk is full; free some space and try again. Nothing was kept."
+    return f"{what} cannot be written ({error.strerror or error}); {way_out}."
 
 
 def cache_root() -> Path:

@@ -8,6 +8,7 @@ The token is `HF_TOKEN` (or what `hf auth login` has kept); it is never shown, s
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.corrections.store import Store
 from workbench.errors import InputError, StoreError, WorkbenchError
 from workbench.exports import get_format
+from workbench.exports.manifest import digest_of
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitScheduler
@@ -152,25 +154,37 @@ def schedule_backups(
     from huggingface_hub.errors import HfHubHTTPError
 
     class StoreBackups(CommitScheduler):
-        """Takes a consistent copy right before each push; an idle store is not pushed again."""
+        """Takes a consistent copy right before each push; a store that is as it was is not pushed again."""
 
-        head = ""
+        pushed = ""
 
         def push_to_hub(self) -> Any:
-            head = store.info().head
-            if head == self.head:
+            with snapshot(store, folder).open("rb") as file:
+                digest, _ = digest_of(file)
+            if digest == self.pushed:
                 return None
-            snapshot(store, folder)
-            pushed = super().push_to_hub()
-            self.head = head
-            return pushed
+            commit = super().push_to_hub()
+            self.pushed = digest
+            return commit
 
     snapshot(store, folder)
     refused: tuple[type[Exception], ...] = (HfHubHTTPError, *_no_network())
     try:
         return StoreBackups(
             repo_id=repo, repo_type="dataset", folder_path=folder, every=every_minutes, private=True, token=hub_token(),
-            **options,
+            allow_patterns=[_COPY], **options,
         )  # fmt: skip
     except refused as error:
         raise HubError(f"Backups to {repo} cannot begin: the Hub cannot be reached or refuses the token.") from error
+
+
+def end_backups(scheduler: CommitScheduler) -> None:
+    """Push what has changed since, then end. Where that fails, the log says so: the store itself is as it was."""
+    failures: tuple[type[Exception], ...] = (WorkbenchError, RuntimeError, ValueError, *_no_network())
+    try:
+        scheduler.trigger().result()
+    except failures as error:
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        logging.getLogger(__name__).warning("The last changes were not backed up to %s: %s", scheduler.repo_id, cause)
+    finally:
+        scheduler.stop()

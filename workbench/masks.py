@@ -27,10 +27,22 @@ def decode_rle(rle: MaskRLE) -> np.ndarray:
     Raises:
         InputError: size or counts do not describe a mask.
     """
+    height, width, _ = _checked(rle)
+    picture: np.ndarray = coco.decode({"size": [height, width], "counts": rle["counts"].encode("ascii")})
+    return picture.view(bool)  # all 0 or 1
+
+
+def mask_area(rle: MaskRLE) -> int:
+    """How many pixels are inside, without making the picture. Raises InputError as `decode_rle`."""
+    return sum(_checked(rle)[2][1::2])
+
+
+def _checked(rle: MaskRLE) -> tuple[int, int, list[int]]:
+    """Height, width and run lengths, outside and inside in turn. Raises InputError when they are no mask."""
     try:
         height, width = (int(side) for side in rle["size"])
-        counts = rle["counts"].encode("ascii")
-        covered = sum(_run_lengths(counts)) if height > 0 and width > 0 else -1
+        runs = _run_lengths(rle["counts"].encode("ascii"))
+        covered = sum(runs) if height > 0 and width > 0 else -1
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"A mask needs size [height, width] and compressed counts as text; this one has {dict(rle)!r:.80}."
@@ -38,7 +50,7 @@ def decode_rle(rle: MaskRLE) -> np.ndarray:
     # pycocotools trusts its input and reads past the buffer when the runs do not fill the picture.
     if covered != height * width:
         raise InputError(f"Mask counts cover {covered} pixels, but its size {height} x {width} has {height * width}.")
-    return coco.decode({"size": [height, width], "counts": counts}).astype(bool)
+    return height, width, runs
 
 
 def mask_box(mask: np.ndarray) -> Box | None:

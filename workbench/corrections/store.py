@@ -33,6 +33,7 @@ _CAUSES = (
     ("disk is full", "cannot grow because the disk is full; free some space and try again, nothing was saved"),
     ("not a database", "is not a database; name the store's own file, or restore a backup"),
     ("malformed", "is damaged; restore a backup made with: python -m workbench db backup"),
+    ("could not decode", "is damaged; restore a backup made with: python -m workbench db backup"),
     ("unable to open", "cannot be opened; check that its folder exists and may be read and written"),
     ("i/o error", "cannot be read or written by the disk; free some space or check the disk, then try again"),
     ("only grows", "keeps its history as it was written; save a new correction or undo the old one"),
@@ -158,6 +159,11 @@ class Store:
                 connection.close()
         except sqlite3.Error as error:
             raise StoreError(f"The store {self.path} {explain(error)}.") from error
+        except UnicodeEncodeError as error:  # one half of a surrogate pair, which JSON can spell and UTF-8 cannot
+            raise StoreError(
+                f"Not saved: a text holds half a character (U+{ord(error.object[error.start]):04X}), which no file can "
+                "keep; correct it."
+            ) from error
 
     def _connect(self) -> sqlite3.Connection:
         mode = "ro" if self.read_only else "rwc"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from workbench.errors import FormatError
+from workbench.files import unwritable
 
 if TYPE_CHECKING:
     from workbench.records import ReviewedClip
@@ -63,7 +64,7 @@ class Format:
         try:
             return writer(clips if left_out is None else self._fitting(clips, left_out), Path(out))
         except OSError as error:
-            raise FormatError(f"{out} cannot be written ({error.strerror}); name another with --out.") from error
+            raise FormatError(unwritable(out, error)) from error
 
     def _with_media(self, writer: Writer, notes: list[str]) -> Writer:
         if self.media is None:

@@ -34,6 +34,7 @@ from workbench.exports.cuts import open_media
 from workbench.exports.folders import pack, refuse_existing
 from workbench.exports.manifest import Bundle, read_file, verify_manifest, write_manifest
 from workbench.exports.writing import FileNames, new_folder
+from workbench.files import unwritable
 
 KIND = "anomaly workbench case"
 _HERE = Path(__file__).parent
@@ -85,7 +86,7 @@ def write_case(store: Store, clip: str | int, out: Path, options: CaseOptions | 
         with new_folder(out) as folder:
             return _fill(case, folder, out, options)
     except OSError as error:
-        raise FormatError(f"{out} cannot be written ({error.strerror}); name another with --out.") from error
+        raise FormatError(unwritable(out, error)) from error
 
 
 def _write_zip(case: CaseFile, out: Path, options: CaseOptions) -> CaseMade:

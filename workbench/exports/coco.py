@@ -25,7 +25,7 @@ from workbench.errors import FormatError
 from workbench.exports import drafts, fields, moments, tracks
 from workbench.exports.writing import FileNames, JsonLists, distinct
 from workbench.files import replacing
-from workbench.masks import decode_rle
+from workbench.masks import mask_area
 from workbench.records import ReviewedClip
 
 FORMAT = "coco"
@@ -97,7 +97,7 @@ class _Writer:
                 x, y, width, height = tracks.to_xywh(box)
                 annotation: dict[str, Any] = {"image_id": images[frame], "video_id": video_id, "track_id": track_id}
                 annotation |= {**category, "bbox": [x, y, width, height], "iscrowd": 0}
-                annotation["area"] = width * height if mask is None else int(decode_rle(mask).sum())
+                annotation["area"] = width * height if mask is None else mask_area(mask)
                 annotation["segmentation"] = [] if mask is None else dict(mask)
                 self.lists.add_numbered("annotations", annotation)
 

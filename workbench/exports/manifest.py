@@ -49,7 +49,7 @@ class _Source:
             raise FormatError(f"{self.name}: {path} is a link, not a file; a bundle holds plain files only.")
         try:
             with opener() as file:
-                return _digest(file)
+                return digest_of(file)
         except OSError as error:
             raise FormatError(
                 f"{self.name}: {path} cannot be read ({error}); check the disk and permissions."
@@ -61,7 +61,7 @@ def write_manifest(folder: Path, kind: str, about: dict[str, Any]) -> str:
     files = []
     for path in sorted(item for item in folder.rglob("*") if item.is_file()):
         with path.open("rb") as file:
-            sha256, size = _digest(file)
+            sha256, size = digest_of(file)
         files.append({"path": path.relative_to(folder).as_posix(), "sha256": sha256, "bytes": size})
     document = {"kind": kind, "version": VERSION, **about, "files": files}
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -173,7 +173,8 @@ def _from_archive(archive: zipfile.ZipFile, path: Path) -> _Source:
     return _Source(str(path), {name.removeprefix(top): opener(name) for name in names})
 
 
-def _digest(file: IO[bytes]) -> tuple[str, int]:
+def digest_of(file: IO[bytes]) -> tuple[str, int]:
+    """SHA-256 and size of a file, read in 1 MiB pieces."""
     digest, size = hashlib.sha256(), 0
     while piece := file.read(_PIECE):
         digest.update(piece)

@@ -151,5 +151,6 @@ def _write_yaml(path: Path, kinds: dict[str, int], clips: list[dict[str, Any]]) 
     import yaml
 
     document = {"path": ".", "train": "images", "val": "images", "names": {i: name for name, i in kinds.items()}}
-    text = yaml.safe_dump({**document, CLIPS: clips}, allow_unicode=True, sort_keys=False)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml, where it was built in, writes many times faster
+    text = yaml.dump({**document, CLIPS: clips}, Dumper=dumper, allow_unicode=True, sort_keys=False)
     path.write_text(text, encoding="utf-8")

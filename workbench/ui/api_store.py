@@ -6,8 +6,11 @@ path = client.predict("csv", "", api_name="/export")
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,11 @@ import gradio as gr
 
 from workbench.corrections import clips, history
 from workbench.corrections.log import MAIN
-from workbench.errors import InputError, WorkbenchError
+from workbench.errors import FormatError, InputError, WorkbenchError
 from workbench.exports import get_format
+from workbench.exports.case import CaseOptions, write_case
+from workbench.exports.folders import pack
+from workbench.files import unwritable
 from workbench.records import ClipRecord, SubjectKind
 from workbench.ui.desk import Desk
 from workbench.ui.services import Services
@@ -24,10 +30,12 @@ from workbench.ui.services import Services
 EDITABLE: tuple[SubjectKind, ...] = ("video", "event", "caption", "instance", "turn")
 # The suffix of formats that are one file, and of those that are one file a clip; all others make a folder.
 SUFFIXES = {
-    "hivau": ".json", "hivau-jsonl": ".jsonl", "hivau-conversations": ".jsonl", "iac": ".json", "coco": ".json",
+    "hivau": ".json", "hivau-jsonl": ".jsonl", "hivau-conversations": ".jsonl", "coco": ".json",
     "labelstudio": ".json", "csv": ".csv",
 }  # fmt: skip
-CLIP_SUFFIXES = {"vtt": ".vtt", "srt": ".srt", "cvat": ".xml"}
+CLIP_SUFFIXES = {"vtt": ".vtt", "srt": ".srt", "cvat": ".xml", "iac": ".json"}
+_HOLDS = {"csv": "events", "vtt": "events", "srt": "events"}  # what a file holds, where its format does not say it
+_MOST_BYTES = 100  # of the clip's part of a name
 
 
 def add_store_endpoints(services: Services) -> None:
@@ -107,16 +115,59 @@ def write_export(services: Services, format_name: str, clip: str, *, layer: str 
     if not clip.strip() and desk.public:
         raise InputError("Name the clip to export: this page is shared, so the whole store is not handed out.")
     suffix = SUFFIXES.get(target.name, "")
+    named = desk.store.path.stem
     if clip.strip():
-        chosen = iter([clips.current(desk.store, find(desk, clip).id, layer)])
-        suffix = suffix or CLIP_SUFFIXES.get(target.name, "")
+        record = find(desk, clip)
+        named, suffix = record.name, suffix or CLIP_SUFFIXES.get(target.name, "")
+        chosen = iter([clips.current(desk.store, record.id, layer)])
     else:
         chosen = clips.reviewed_clips(desk.store, layer)
+    stem = export_name(named, target.name)
+    with _new_folder(services) as folder:
+        out = folder / "files" / f"{stem}{suffix}"
+        out.parent.mkdir(parents=True)
+        target.write(chosen, out)
+        written = list(out.parent.iterdir())
+        if written == [out]:
+            if out.is_file():
+                return out
+            whole = out
+        else:
+            whole = out.parent
+        pack(whole, folder / f"{stem}.zip", stem)
+        shutil.rmtree(out.parent)
+        return folder / f"{stem}.zip"
+
+
+def write_case_file(services: Services, clip: str, *, layer: str = MAIN, pixelate: bool = False) -> Path:
+    """Write the case of one clip into the work folder. → the zip. Raises as `write_export`, and `ClipError`."""
+    record = find(services.desk, clip)
+    options = CaseOptions(layer, pixelate=pixelate, may_lack_video=True)
+    with _new_folder(services) as folder:
+        out = folder / f"{export_name(record.name, 'case')}.zip"
+        return write_case(services.desk.store, record.id, out, options).path
+
+
+def export_name(named: str, format_name: str) -> str:
+    """The name of an exported file without its suffix: the clip's or the store's, then what it holds.
+
+    Letters, digits, dots, dashes and underscores only, so that any file system takes it and a shell needs no quotes.
+    """
+    safe = re.sub(r"[^\w.-]+", "-", named).strip("-._")
+    safe = safe.encode()[:_MOST_BYTES].decode(errors="ignore").strip("-._") or "clip"
+    return f"{safe}-{_HOLDS.get(format_name, format_name)}"
+
+
+@contextmanager
+def _new_folder(services: Services) -> Iterator[Path]:
+    """A folder for one export, gone again where it fails. Raises FormatError where the disk refuses."""
     folder = services.exports_dir / secrets.token_hex(8)
-    out = folder / "reviewed" / f"{target.name}{suffix}"
-    out.parent.mkdir(parents=True)
-    target.write(chosen, out)
-    written = list(out.parent.iterdir())
-    if written == [out] and out.is_file():
-        return out
-    return Path(shutil.make_archive(str(folder / f"reviewed-{target.name}"), "zip", out.parent))
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise FormatError(unwritable("The export", error, "check the folder for exports of the workbench")) from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

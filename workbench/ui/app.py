@@ -10,6 +10,8 @@ import gradio as gr
 
 from workbench.errors import WorkbenchError
 from workbench.ui import (
+    annotating,
+    annotating_wiring,
     desk_wiring,
     dialogue,
     event_list,
@@ -59,6 +61,8 @@ class Page:
     find: gr.Button
     sampled: gr.HTML
     export: gr.HTML
+    annotate: gr.HTML
+    annotate_all: gr.HTML
     library: library.LibraryPanel
     chat: dialogue.ChatPanel
 
@@ -87,6 +91,7 @@ def build_page(services: Services) -> gr.Blocks:
         wiring.wire_chat(page, services)
         stack_wiring.wire_stacks(page, services, lambda sid, view: _updates(services, sid, page, view))
         tuning_wiring.wire_tuning(page, services, begin)
+        annotating_wiring.wire_annotation(page, services)
     return blocks
 
 
@@ -105,12 +110,14 @@ def _layout(services: Services) -> Page:
                 parts = _review_room(services, frame, thumbnail)
             with gr.Tab("Library", id="library"):
                 lines = shelf.build_shelf(*desk_wiring.shelf_servers(services))
+                every = annotating.build_annotation(services, whole_library=True)
             with gr.Tab("Fine-tune", id="tuning"):
                 tuned = tuning.build_tuning(*tuning_wiring.tuning_servers(services))
         hello = gr.Textbox(visible=False, label="hello")
     return Page(
-        session_id=session_id, hello=hello, header=header, who=who, rooms=rooms, shelf=lines, tuning=tuned, **parts
-    )
+        session_id=session_id, hello=hello, header=header, who=who, rooms=rooms, shelf=lines, tuning=tuned,
+        annotate_all=every, **parts,
+    )  # fmt: skip
 
 
 def _review_room(services: Services, frame: Callable[[dict], Any], thumbnail: Callable[[dict], Any]) -> dict[str, Any]:
@@ -136,11 +143,12 @@ def _review_room(services: Services, frame: Callable[[dict], Any], thumbnail: Ca
                     panels.sampled_html(None, ""), js_on_load=panels.SAMPLED_JS, apply_default_css=False,
                     server_functions=[thumbnail],
                 )  # fmt: skip
+        annotate = annotating.build_annotation(services)
         export = export_menu.build_export(services)
     return {
         "clip": clip, "progress": progress, "cancel": cancel, "viewer": pictures, "timeline": curve, "events": events,
-        "export": export, "find": find, "instances": instances, "sampled": sampled, "library": left,
-        "chat": dialogue.build_chat(),
+        "export": export, "annotate": annotate, "find": find, "instances": instances, "sampled": sampled,
+        "library": left, "chat": dialogue.build_chat(),
     }  # fmt: skip
 
 

@@ -119,7 +119,7 @@ def wire_arrival(blocks: gr.Blocks, page: Page, services: Services, begin: Begin
         yield {
             page.session_id: session.id, page.who: session.annotator.name,
             page.shelf: json.dumps({"sid": session.id}), page.tuning: json.dumps({"sid": session.id}),
-            page.export: session.id,
+            page.export: session.id, page.annotate: session.id, page.annotate_all: session.id,
         }  # fmt: skip
         yield {page.header: header(services, session.choice)}
         if said.get("clip"):
@@ -135,7 +135,8 @@ def wire_arrival(blocks: gr.Blocks, page: Page, services: Services, begin: Begin
                 services.desk.refresh(session.review, session.annotator)
         return stands(page, services, session) | {page.who: session.annotator.name}
 
-    coming = [page.session_id, page.who, page.header, page.rooms, page.shelf, page.tuning, page.export, *page.outputs]
+    rooms = [page.rooms, page.shelf, page.tuning, page.export, page.annotate, page.annotate_all]
+    coming = [page.session_id, page.who, page.header, *rooms, *page.outputs]
     blocks.load(
         arrive, page.hello, coming, js=HELLO_JS, api_visibility="private", show_progress="hidden",
         concurrency_limit=QUIET["concurrency_limit"],

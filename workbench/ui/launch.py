@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.corrections.place import VARIABLE, default_path
 from workbench.errors import InputError, WorkbenchError
-from workbench.hub import schedule_backups
+from workbench.hub import end_backups, schedule_backups
 from workbench.ui import theme
 from workbench.ui.app import build_page
 from workbench.ui.services import Services
@@ -56,8 +56,7 @@ def serve(services: Services, options: argparse.Namespace) -> None:
         )  # fmt: skip
     finally:
         if backups is not None:
-            backups.push_to_hub()
-            backups.stop()
+            end_backups(backups)
 
 
 def backups_of(services: Services) -> CommitScheduler | None:

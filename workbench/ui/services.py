@@ -32,6 +32,7 @@ from workbench.ui.stacks import Choice, Stacks
 if TYPE_CHECKING:
     from workbench.conversation import Conversation
     from workbench.stack.loading import ModelStack
+    from workbench.ui.annotating import AnnotationJob
 
 REMEMBERED = 8  # analyses kept in memory, so that a reload or a second look costs nothing
 T = TypeVar("T")
@@ -72,6 +73,7 @@ class Services:
         self.adapters_dir = adapters_dir(self.desk.store.path)
         self.adapter_note = ""
         self.training = JobQueue(self.desk.store, self.desk.store.path.with_suffix(".training"), self._training_command)
+        self.annotation: AnnotationJob | None = None
         self._counted: tuple[int | None, training.Counts] | None = None
         self._annotator = annotator or _user_name()
         self._known: OrderedDict[tuple[str, str, str], Analysis] = OrderedDict()
@@ -244,6 +246,11 @@ class Services:
         return Run(work, self._media)
 
     @property
+    def features_dir(self) -> Path | None:
+        """Where features of clips are kept; None: in the user's own cache."""
+        return self._features_dir
+
+    @property
     def runs_dir(self) -> Path:
         """Where training runs that the page starts have their folders: beside the store."""
         return self.desk.store.path.with_suffix(".training")
@@ -260,6 +267,8 @@ class Services:
 
     def close(self) -> None:
         """End all work and remove the work folder if it was made here."""
+        if self.annotation is not None:
+            self.annotation.stop()
         self.sessions.close()
         self.training.close(end_runs=self._owns_work_dir and self.desk.store.path.is_relative_to(self.work_dir))
         self.desk.close()

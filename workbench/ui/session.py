@@ -19,6 +19,7 @@ from workbench.records import Analysis, Instance, ReviewedClip
 
 if TYPE_CHECKING:
     from workbench.conversation import Conversation
+    from workbench.ui.annotating import AnnotationJob
     from workbench.ui.chat import Pending
     from workbench.ui.runs import Run
     from workbench.ui.stacks import Choice
@@ -92,6 +93,8 @@ class Session:
     settled: Review | None = None
     """The clip analysed last: where the page returns to when a newer one fails or is cancelled."""
     run: Run[Any] | None = None
+    annotation: AnnotationJob | None = None
+    """On a page that strangers share: the texts being written for this visitor."""
     media: Run[Any] | None = None
     """Making a copy for the player, beside other work."""
     stop: threading.Event = field(default_factory=threading.Event)
