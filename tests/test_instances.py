@@ -38,6 +38,15 @@ def test_two_people_who_touch_become_two_boxes() -> None:
     assert (left[0], right[2]) == (40.0, 120.0)
 
 
+def test_a_maximum_that_lies_between_hot_cells_still_gives_a_box() -> None:
+    """Blurred, the middle of a ring of hot cells is the highest, though it is cold itself."""
+    evidence = np.zeros((16, 16), np.float32)
+    evidence[6, 6] = evidence[6, 8] = evidence[8, 6] = evidence[8, 8] = 1.0
+    evidence[7, 6] = evidence[7, 8] = evidence[6, 7] = evidence[8, 7] = 0.49
+    evidence[7, 7] = 0.49
+    assert len(peak_boxes(evidence, 160, 160)) >= 1
+
+
 def test_cold_evidence_proposes_nobody() -> None:
     assert peak_boxes(np.full((16, 16), 0.05, np.float32), 320, 240) == []
 

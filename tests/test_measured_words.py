@@ -116,7 +116,7 @@ def test_a_caption_is_put_right_and_otherwise_left_alone() -> None:
 
 
 def sighting(upper: str, lower: str) -> Sighting:
-    return Sighting(Measured({"upper": upper, "lower": lower, "whole": upper}, None), upright=True)
+    return Sighting(Measured({"upper": upper, "lower": lower, "whole": upper}, None), tall=2.5)
 
 
 def spoken(words: MeasuredWords, stack: ModelStack, sentence: str) -> str:
@@ -150,6 +150,17 @@ def test_a_second_person_is_another_one(bundled_stack: ModelStack) -> None:
     )
     text = spoken(words, bundled_stack, "A person in a red jacket hits a person in a red jacket.")
     assert {"purple", "white"} <= set(text.split())
+
+
+def test_a_cyclist_is_wider_than_a_walker_and_a_car_wider_still(bundled_stack: ModelStack) -> None:
+    rider = replace(sighting("purple", "grey"), tall=0.9)
+    car = Sighting(Measured({"upper": "black", "lower": "black", "whole": "yellow"}, None), tall=0.4)
+    seen = [sighting("white", "black"), rider, car]
+    words = MeasuredWords(bundled_stack.backbone, lambda: [rider, car], None)
+    assert "a purple jacket and grey" in spoken(words, bundled_stack, "A cyclist in a red jacket and blue trousers.")
+    words = MeasuredWords(bundled_stack.backbone, lambda: seen, None)
+    assert "a white jacket and black" in spoken(words, bundled_stack, "A person in a red jacket and blue trousers.")
+    assert any(f"A {c} car" in spoken(words, bundled_stack, "A red car.") for c in ("yellow", "purple"))
 
 
 def test_words_stay_as_they_are_where_nothing_was_measured(bundled_stack: ModelStack) -> None:

@@ -108,6 +108,8 @@ def peak_boxes(evidence: np.ndarray, width: int, height: int) -> list[Box]:
     for peak in peaks:
         if all(np.abs(peak - other).max() >= MIN_PEAK_GAP for other in kept):
             kept.append(peak)
+    if not kept:  # the blurred maximum lies beside the hot cells, between two of them
+        kept = [np.array(np.unravel_index(int(evidence.argmax()), evidence.shape))]
     cells = np.argwhere(hot)
     owner = np.linalg.norm(cells[:, None] - np.stack(kept)[None], axis=-1).argmin(1)
     scale = np.array([height / evidence.shape[0], width / evidence.shape[1]])

@@ -25,23 +25,24 @@ MOMENTS = (0.5, 0.2, 0.8)
 MAX_EVENTS = 3
 CALM_MOMENTS = 4
 MIN_MASK_PX = 24
-UPRIGHT = 1.15
-"""Height over width from which a thing is taken for a person."""
+PERSON_TALL, RIDER_TALL = 1.15, 0.7
+"""Height over width from which a thing may be a person on foot, or one on a bicycle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Something that was seen, `times` times: its measure, and whether it is as upright as a person."""
+    """Something that was seen, `times` times: its measure, and how tall it is for its width."""
 
     measured: Measured
-    upright: bool
+    tall: float
     times: int = 1
 
     @property
     def key(self) -> tuple[str | None, ...]:
         """What makes two sightings one."""
         colours = self.measured.colours
-        return (colours.get("upper"), colours.get("lower")) if self.upright else (colours.get("whole"),)
+        worn = (colours.get("upper"), colours.get("lower"))
+        return worn if self.tall >= RIDER_TALL else (colours.get("whole"),)
 
 
 def look_around(
@@ -62,7 +63,7 @@ def look_around(
                 masks.append(mask)
         for mask in masks:
             _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
-            seen = Sighting(measure({0: picture}, {0: mask}), height > UPRIGHT * width)
+            seen = Sighting(measure({0: picture}, {0: mask}), height / width)
             before = found.get(seen.key)
             found[seen.key] = seen if before is None else replace(before, times=before.times + 1)
     return sorted(found.values(), key=lambda s: -s.times)

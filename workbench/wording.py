@@ -15,7 +15,7 @@ from torch import Tensor
 
 from workbench.colours import COLOUR_WORDS, GARMENTS
 from workbench.records import Analysis
-from workbench.sighting import Sighting
+from workbench.sighting import PERSON_TALL, RIDER_TALL, Sighting
 from workbench.stack.backbone import Backbone
 
 WHEN = ("beginning", "middle", "end")
@@ -63,12 +63,13 @@ class MeasuredWords:
         tail = self._backbone.decode(list(ids[-TAIL_TOKENS:])).lower()
         if word in WHEN:
             return self._whens.get(self._when, token) if self._when and _WHEN.search(tail) else token
-        return self._colour(logits, token, word, tail)
+        return self._colour(logits, token, tail)
 
-    def _colour(self, logits: Tensor, token: int, word: str, tail: str) -> int:
+    def _colour(self, logits: Tensor, token: int, tail: str) -> int:
         if self._sightings is None:
             self._sightings = list(self._look())
-        people = [s.measured.colours for s in self._sightings if s.upright]
+        tall = RIDER_TALL if "cyclist" in tail else PERSON_TALL
+        people = [s.measured.colours for s in self._sightings if s.tall >= tall]
         if _LOWER.search(tail):
             fitting = [c["lower"] for c in people if "lower" in c and c.get("upper") == self._upper]
             return self._best(logits, fitting, token)
@@ -81,10 +82,8 @@ class MeasuredWords:
             if self._upper not in self._mentioned:
                 self._mentioned.append(self._upper)
             return chosen
-        things = [
-            s.measured.colours["whole"] for s in self._sightings if not s.upright and "whole" in s.measured.colours
-        ]
-        return token if word in things else self._best(logits, things, token)
+        wide = [s.measured.colours for s in self._sightings if s.tall < PERSON_TALL]
+        return self._best(logits, [c["whole"] for c in wide if "whole" in c], token)
 
     def _best(self, logits: Tensor, words: Sequence[str], otherwise: int) -> int:
         """The likeliest of some words; `otherwise` where none of them is a token."""
