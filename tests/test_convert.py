@@ -159,11 +159,19 @@ def test_another_kind_of_model_is_named(source: Path, tmp_path: Path, change: di
         convert_holmesvau(source, tmp_path / "native")
 
 
+def test_what_is_native_already_is_named_as_another_kind(source: Path, tmp_path: Path) -> None:
+    """It has no tokenizer.model either, but that is not what is wrong with it."""
+    convert_holmesvau(source, tmp_path / "native")
+    with pytest.raises(StackError, match="model_type is 'internvl', but only 'internvl_chat'"):
+        convert_holmesvau(tmp_path / "native", tmp_path / "again")
+
+
 def test_files_that_lack_or_are_damaged_are_named(source: Path, tmp_path: Path) -> None:
     kept = {path.name: path.read_bytes() for path in source.iterdir()}
     for name, damage, says in (
         ("config.json", None, "no config.json"),
         ("config.json", b"{", "not JSON"),
+        ("config.json", b"[]", "holds no object"),
         ("tokenizer.model", None, "is missing"),
         ("tokenizer.model", b"\x0a\xff\x01words", "not a sentencepiece model"),
         ("tokenizer.model", published.sentencepiece_model(model_type=1), "not a BPE model"),

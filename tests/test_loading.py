@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -24,8 +28,8 @@ from workbench.records import Analysis, Event
 from workbench.serial import from_json, to_json
 from workbench.stack.loading import STAND_INS, ModelStack
 from workbench.stack.memory import enough_memory
-from workbench.stack.pretrained import Placement
-from workbench.stack.sources import absent, is_complete, locate
+from workbench.stack.pretrained import Placement, limits
+from workbench.stack.sources import _asked, absent, is_complete, locate
 from workbench.video import Clip
 
 LARGE = [name for name in PROFILES if name != "bundled"]
@@ -249,6 +253,63 @@ def test_a_half_fetched_checkpoint_is_not_taken_for_whole(hub: Path, folders: di
     assert absent(profile)[0] == profile.source
     with pytest.raises(StackError, match="the network gives no way to it"):
         locate(profile)
+
+
+def test_a_download_that_broke_off_before_the_tokenizer_is_not_taken_for_whole(
+    hub: Path, folders: dict[str, Path]
+) -> None:
+    for name in ("internvl3-2b", "qwen3-vl-2b", "holmesvau-2b"):
+        source = row(name, folders).source
+        assert isinstance(source, Path)
+        snapshot = keep_in_cache(hub, str(PROFILES[name].source), source)
+        assert is_complete(snapshot)
+        for path in [*snapshot.glob("tokenizer.*"), *snapshot.glob("vocab.*"), *snapshot.glob("merges.*")]:
+            path.unlink()
+        assert not is_complete(snapshot)
+        with pytest.raises(StackError, match="the network gives no way to it"):
+            locate(PROFILES[name])
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot be written .*No space left"),
+        (RuntimeError("Data processing error:\nconnection reset"), "broke off .*connection reset.* where it stopped"),
+        (ConnectionResetError(errno.ECONNRESET, "reset by peer"), "the network gives no way"),
+    ],
+)
+def test_a_fetch_that_breaks_off_says_why(error: Exception, says: str) -> None:
+    def fail() -> str:
+        raise error
+
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(StackError, match=says) as told:
+            _asked(fail, PROFILES["qwen3-vl-2b"], "the weights")
+    assert "\n" not in str(told.value)
+    assert "fetch qwen3-vl-2b" in str(told.value)
+
+
+def test_a_model_spread_over_what_there_is_says_the_same(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Without a GPU all of it comes to lie in the CPU's memory."""
+    whole = ModelStack.load(row("qwen3-vl-2b", folders), device="cpu")
+    parted = ModelStack.load(row("qwen3-vl-2b", folders), device="cpu", placement=Placement(spread=True))
+    _, first = analysed(whole, tmp_path)
+    with Clip.open(tmp_path / "marked.mp4") as clip:
+        second = analyse(clip, parted, cache_dir=tmp_path / "parted")
+    assert np.array_equal(first.dense.score, second.dense.score)
+
+
+def test_each_gpu_keeps_room_for_the_work_and_the_cpu_takes_the_rest() -> None:
+    assert limits([8_000_000_000, 2_000_000_000], 30_000_000_000, 3.0) == {
+        0: 5_000_000_000,
+        1: 0,
+        "cpu": 30_000_000_000,
+    }
+    assert limits([], 5, 3.0) == {"cpu": 5}
+    for profile in PROFILES.values():
+        assert profile.memory_gb - profile.download_gb > 1, "a profile needs more than its weights"
 
 
 @pytest.mark.usefixtures("hub")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from workbench.errors import InputError
-from workbench.stack.motion import MotionConfig, MotionScorer, is_cut, motion_curve
+from workbench.stack.motion import MotionConfig, MotionScorer, is_cut, median, motion_curve
 from workbench.video import Clip
 
 SHARED = Path(os.environ.get("WORKBENCH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -176,3 +176,14 @@ def test_fights_score_above_ordinary_surveillance() -> None:
     auc = np.mean(fight[:, None] > normal) + 0.5 * np.mean(fight[:, None] == normal)
     # All clips, because neighbours come from one recording: fifths of them give 0.68 to 0.94.
     assert auc >= 0.77
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (7, 9), (96, 128)])
+@pytest.mark.parametrize("levels", [3, 256, 1_000_000])
+def test_median_is_that_of_numpy_to_the_bit(shape: tuple[int, ...], levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    for _ in range(20):
+        values = (rng.integers(0, levels, shape) / np.float32(7)).astype(np.float32)
+        found = median(values)
+        assert found.dtype == np.float32
+        assert found == np.median(values)

@@ -6,6 +6,7 @@ in memory is a few hundred numbers a frame.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -121,11 +122,16 @@ def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress:
 
 
 def _watch(clip: Clip, stack: ModelStack, stride: int) -> Generator[tuple[FrameBatch, MotionBatch], None, None]:
-    """Dense frames in batches, and what moves in them: all that needs no model."""
+    """Dense frames in batches, and what moves in them: all that needs no model.
+
+    Decoding has a thread of its own, so that the decoder never stands still while motion is measured.
+    """
     motion = MotionScorer()
     # Frames much larger than the tower's square only cost memory; three times its side keeps all it can see.
-    for batch in clip.dense(stride, batch=stack.profile.batch, long_side=3 * stack.backbone.image_size):
-        yield batch, motion.update(batch.motion_pair)
+    frames = clip.dense(stride, batch=stack.profile.batch, long_side=3 * stack.backbone.image_size)
+    with contextlib.closing(ahead(frames)) as batches:
+        for batch in batches:
+            yield batch, motion.update(batch.motion_pair)
 
 
 @torch.inference_mode()

@@ -121,7 +121,7 @@ class Clip:
 
     def dense(
         self, stride: int | None = None, *, batch: int = 16, long_side: int | None = None
-    ) -> Iterator[FrameBatch]:
+    ) -> Generator[FrameBatch, None, None]:
         """Every `stride`-th frame (default `dense_stride`), decoded once from start to end, in batches.
 
         A batch holds up to `batch` frames, fewer where they would take more than 256 MB. `long_side` shrinks `rgb`.

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks [cost] [memory] [quality] [overhead] [gpu] [store] [page] [--clips N] [--minutes M]
     python -m tests.benchmarks [few] [resume] [poison] [fights] [--few N] [--held N] [--bundled N] [--steps N]
+    python -m tests.benchmarks [overhead] [--clip FILE]
 
 Without names, everything is measured.
 """
@@ -134,6 +135,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)} (default: all)")
     parser.add_argument("--clips", type=int, default=60, help="clips of the quality numbers (default: 60)")
     parser.add_argument("--corrections", type=int, default=50_000, help="of the store (default: 50000)")
+    parser.add_argument("--clip", type=Path, help="of the overhead, instead of one minute drawn")
     parser.add_argument("--minutes", type=int, default=30, help="length of the long clip (default: 30)")
     learning.add_options(parser)
     options = parser.parse_args()

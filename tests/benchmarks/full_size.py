@@ -31,13 +31,20 @@ SECOND_TURN_MS = 60
 CLAIMED_GB = 9.0
 VIT_BATCH = 32
 ROUNDS = 7
-NO_GPU = "not measured (no CUDA device)"
+MEASURED = (
+    "vision tower's share of the GPU's peak",
+    "dense pass of a 60 s clip",
+    *(f"first token, N = {frames}" for frames in PAPER_MS),
+    "second turn, to its first token",
+    "peak memory, N = 16",
+)
 
 
 def gpu_rows(folder: Path, _options: argparse.Namespace) -> list[Row]:
     """All numbers of the full-size profile; the first round of each is a warm-up and does not count."""
     if not torch.cuda.is_available():
-        return [Row(f"{PROFILE} on a GPU", NO_GPU)]
+        why = "torch is built without CUDA" if torch.version.cuda is None else "no CUDA device"
+        return [Row(f"{PROFILE} on a GPU", why), *(Row(f"  {what}", "not measured") for what in MEASURED)]
     stack = full_size_stack(PROFILE, folder, torch.device("cuda"))
     rows = [Row(f"{PROFILE}, random weights, bf16", torch.cuda.get_device_name())]
     with Clip.open(draw_clip(folder / "clip.mp4", seconds=60, size=(640, 480))) as clip:

@@ -82,10 +82,16 @@ def frames_to_pixels(rgb: np.ndarray, size: int, device: torch.device) -> Tensor
 
     The whole picture is stretched to a square, as Holmes-VAU does: the heatmap grid then covers all of it.
     """
-    frames = torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(0, 3, 1, 2).float() / 255
-    if frames.shape[-2:] != (size, size):
-        frames = torch.nn.functional.interpolate(frames, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
-    return frames
+    frames = torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(0, 3, 1, 2)
+    # On a CPU frame by frame: a batch of large pictures as float would leave its caches.
+    return torch.cat([_square(part, size) for part in frames.split(1 if frames.device.type == "cpu" else len(frames))])
+
+
+def _square(frames: Tensor, size: int) -> Tensor:
+    frames = frames.float() / 255
+    if frames.shape[-2:] == (size, size):
+        return frames
+    return torch.nn.functional.interpolate(frames, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 class InternVLBackbone(LanguageSide):

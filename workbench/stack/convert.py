@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from workbench.errors import StackError
 from workbench.profiles import HOLMES_LAYOUT
 from workbench.stack.backbone import IMAGENET_MEAN, IMAGENET_STD
-from workbench.stack.convert_config import native_config
+from workbench.stack.convert_config import check_kind, native_config
 from workbench.stack.convert_tokenizer import fast_tokenizer
 from workbench.stack.convert_weights import (
     SHARD_BYTES,
@@ -76,6 +76,7 @@ def convert_holmesvau(
             use or cannot be written.
     """
     described = _read_config(source)
+    check_kind(described)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise StackError(f"{target} exists already; remove it, or give another folder.")
     scorer = scorer or (source / SCORER_FILE if (source / SCORER_FILE).exists() else None)
@@ -133,7 +134,10 @@ def load_published_scorer(path: Path, width: int) -> AnomalyScorer:
 
 def _read_config(source: Path) -> dict[str, Any]:
     try:
-        return json.loads((source / "config.json").read_text(encoding="utf-8"))
+        described = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(described, dict):
+            raise ValueError("it holds no object")
+        return described
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StackError(f"There is no config.json in {source}; give the folder of a Holmes-VAU checkpoint.") from error
     except ValueError as error:

@@ -17,21 +17,27 @@ ONLY_KNOWN: dict[str, tuple[Any, ...]] = {
 ROPE_TYPES = {None: "default", "linear": "linear", "dynamic": "dynamic"}
 
 
-def native_config(source: dict[str, Any], *, image_token_id: int) -> Any:
-    """The native `InternVLConfig` that computes what the published one does.
-
-    Raises:
-        StackError: it is another kind of model, or a setting has no counterpart.
-    """
+def check_kind(source: dict[str, Any]) -> None:
+    """Raise StackError unless a `config.json` is that of an InternVL chat model on InternLM2, as published."""
     for name, known in ONLY_KNOWN.items():
         if source.get(name) not in known:
             raise StackError(
                 f"The checkpoint's {name} is {source.get(name)!r}, but only {known[0]!r} can be converted; "
                 "give the folder of a Holmes-VAU checkpoint."
             )
-    vision, text = source.get("vision_config") or {}, source.get("llm_config") or {}
-    if text.get("architectures") != ["InternLM2ForCausalLM"]:
-        raise StackError(f"The language model is {text.get('architectures')}, but only InternLM2 can be converted.")
+    architectures = (source.get("llm_config") or {}).get("architectures")
+    if architectures != ["InternLM2ForCausalLM"]:
+        raise StackError(f"The language model is {architectures}, but only InternLM2 can be converted.")
+
+
+def native_config(source: dict[str, Any], *, image_token_id: int) -> Any:
+    """The native `InternVLConfig` that computes what the published one does.
+
+    Raises:
+        StackError: it is another kind of model, or a setting has no counterpart.
+    """
+    check_kind(source)
+    vision, text = source.get("vision_config") or {}, source["llm_config"]
     try:
         return _native(source, vision, text, image_token_id)
     except KeyError as missing:

@@ -143,4 +143,5 @@ def _roomy(row: StackProfile, place: torch.device) -> Placement:
     if place.type != "cuda":
         return Placement()
     free, _ = torch.cuda.mem_get_info(place)
-    return Placement(spread=free / 1e9 < row.memory_gb)
+    # What the profile needs beyond its weights is for the work.
+    return Placement(spread=free / 1e9 < row.memory_gb, spare_gb=row.memory_gb - row.download_gb)

@@ -20,6 +20,7 @@ on half of them and measuring on the other half gives 0.77. Read 0.77 as what to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import cv2
@@ -106,29 +107,30 @@ class MotionScorer:
         if min(now.shape) < 16 or np.array_equal(before, now):  # DIS needs a patch; equal pictures have no motion
             return np.zeros(now.shape, np.float32), np.zeros(now.shape, np.float32)
         flow = self._flow.calc(now, before, None)  # from now back to before: an exact backward warp
-        sway = np.median(flow.reshape(-1, 2), axis=0)
-        contrast = self._contrast(now)
-        unexplained = self._beyond_noise(before, flow, now) / contrast
-        unmoved = self._beyond_noise(before, np.broadcast_to(sway, flow.shape), now) / contrast
+        sway = np.array([median(flow[..., 0]), median(flow[..., 1])])
+        before, now = before.astype(np.float32), now.astype(np.float32)
+        level, contrast = median(now), self._contrast(now)
+        unexplained = self._beyond_noise(before, flow, now, level) / contrast
+        unmoved = self._beyond_noise(before, np.broadcast_to(sway, flow.shape), now, level) / contrast
         return unexplained, unmoved
 
-    def _beyond_noise(self, before: np.ndarray, flow: np.ndarray, now: np.ndarray) -> np.ndarray:
-        """Difference to the prediction beyond global gain, offset and noise, `[h, w]` in grey levels >= 0."""
-        seen = now.astype(np.float32)
+    def _beyond_noise(self, before: np.ndarray, flow: np.ndarray, now: np.ndarray, level: np.float32) -> np.ndarray:
+        """Difference to the prediction beyond global gain, offset and noise, `[h, w]` in grey levels >= 0.
+
+        All arrays are float32; `level` is the median of `now`.
+        """
         predicted, inside = _warp(before, flow)
         # Medians ignore what moves; the 8 levels tame the ratio in the dark.
-        gain = np.clip((np.median(seen) + 8) / (np.median(predicted) + 8), 0.5, 2.0)
-        predicted = predicted * gain
-        predicted += np.median(seen - predicted)
+        predicted *= np.clip((level + 8) / (median(predicted) + 8), 0.5, 2.0)
+        predicted += median(now - predicted)
         # Where the camera clips, a brighter picture cannot get brighter; what came from outside cannot be predicted.
-        size = np.abs(seen - np.clip(predicted, 0, 255)) * inside
-        noise = max(self.config.noise_floor, 1.4826 * float(np.median(size)))
+        size = np.abs(now - np.clip(predicted, 0, 255)) * inside
+        noise = max(self.config.noise_floor, 1.4826 * float(median(size)))
         return np.maximum(size - self.config.noise_multiple * noise, 0)
 
-    def _contrast(self, now: np.ndarray) -> np.ndarray:
-        """Local standard deviation plus its floor, grey levels `[h, w]`."""
+    def _contrast(self, seen: np.ndarray) -> np.ndarray:
+        """Local standard deviation of a float32 picture plus its floor, grey levels `[h, w]`."""
         window = (self.config.contrast_window_px,) * 2
-        seen = now.astype(np.float32)
         mean = cv2.blur(seen, window)
         return np.sqrt(np.maximum(cv2.blur(seen * seen, window) - mean * mean, 0)) + self.config.contrast_floor
 
@@ -178,13 +180,28 @@ def motion_curve(score: np.ndarray, time_s: np.ndarray, window_s: float = 0.25) 
     return ((total[last] - total[first]) / (last - first)).astype(np.float32)
 
 
+def median(values: np.ndarray) -> np.float32:
+    """`np.median` of a float32 array without NaN, to the bit: one partition instead of three."""
+    half = values.size // 2
+    parted = np.partition(values, half, axis=None)
+    upper = parted[half]
+    return upper if values.size % 2 else (parted[:half].max() + upper) / np.float32(2)
+
+
+@lru_cache(maxsize=4)
+def _places(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row of every pixel of a picture `[h, w]`, float32."""
+    rows, columns = np.indices(shape, dtype=np.float32)
+    return columns, rows
+
+
 def _warp(picture: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The picture seen through a backward flow `[h, w, 2]`, float32, and where its source lies inside the picture."""
+    """The float32 picture seen through a backward flow `[h, w, 2]`, and where its source lies inside the picture."""
     height, width = picture.shape
-    rows, columns = np.indices(picture.shape, dtype=np.float32)
-    x, y = columns + flow[..., 0].astype(np.float32), rows + flow[..., 1].astype(np.float32)
+    columns, rows = _places((height, width))
+    x, y = columns + flow[..., 0], rows + flow[..., 1]
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return cv2.remap(picture.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), inside
+    return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), inside
 
 
 def _pool(values: np.ndarray, grid_hw: tuple[int, int]) -> np.ndarray:

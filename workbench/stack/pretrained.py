@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
 
 from workbench.errors import StackError
@@ -25,11 +26,13 @@ class Placement:
 
     Attributes:
         spread: fill the first GPU, then the next ones, then the CPU's memory.
+        spare_gb: of each GPU that is left to the work when the model is spread.
         quantise: weights of the language model in 8 or 4 bits, through bitsandbytes.
     """
 
     spread: bool = False
     quantise: Quantisation | None = None
+    spare_gb: float = 3.0
 
 
 @contextlib.contextmanager
@@ -77,7 +80,7 @@ def load_pretrained(
         options["quantization_config"] = quantisation(placement.quantise, device, dtype)
         options["device_map"] = {"": device}
     if placement.spread:
-        options["device_map"] = "sequential"
+        options |= {"device_map": "sequential", "max_memory": limits(*_free_bytes(), placement.spare_gb)}
     try:
         with quiet_loading():
             config = AutoConfig.from_pretrained(str(source), trust_remote_code=False)
@@ -99,6 +102,20 @@ def load_pretrained(
         ) from error
     _check(report, source)
     return (model if "device_map" in options else model.to(device)), tokenizer
+
+
+def limits(gpus: list[int], memory: int, spare_gb: float) -> dict[int | str, int]:
+    """Free bytes of each GPU and of the CPU → how much of the weights each may hold.
+
+    Without something left over, weights would fill a GPU to the brim and the first picture would not fit.
+    """
+    spare = round(spare_gb * 1e9)
+    return {**{number: max(0, free - spare) for number, free in enumerate(gpus)}, "cpu": memory}
+
+
+def _free_bytes() -> tuple[list[int], int]:
+    gpus = [torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count())]
+    return gpus, psutil.virtual_memory().available
 
 
 def quantisation(bits: Quantisation, device: torch.device, dtype: torch.dtype) -> Any:

@@ -6,6 +6,7 @@ obeyed. A checkpoint in the published Holmes-VAU layout is converted at first us
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -22,7 +23,10 @@ from workbench.stack.segmenter import SegmenterSpec
 from workbench.stack.segmenter_net import PUBLISHED
 
 PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.model", "added_tokens.json"))
+"""Sets of files of which one makes a tokenizer: small ones may come after the weights when a download breaks off."""
 TIMEOUT_S = 30
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,10 @@ def absent(profile: StackProfile) -> list[str]:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a checkpoint folder holds its configuration and every weight file it names."""
-    if not (folder / "config.json").exists():
+    """Whether a checkpoint folder holds its configuration, a tokenizer and every weight file it names."""
+    if not (folder / "config.json").exists() or not any(
+        all((folder / name).exists() for name in names) for names in TOKENIZERS
+    ):
         return False
     index = folder / "model.safetensors.index.json"
     if not index.exists():
@@ -160,10 +166,22 @@ def _asked(ask: Callable[[], str], profile: StackProfile, what: str) -> str:
             f"The Hub refuses {what} ({code}); log in with `hf auth login` if it is gated, or choose another profile."
         ) from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
-        raise StackError(_no_network(profile, what)) from error
+        raise StackError(_no_way(profile, what, error)) from error
+    except RuntimeError as error:  # how the Hub's faster transfer says that it failed
+        reason = " ".join(str(error).split())
+        raise StackError(
+            f"Fetching {what} broke off ({reason}); run `python -m workbench fetch {profile.name}` again, "
+            "it goes on where it stopped."
+        ) from error
 
 
-def _no_network(profile: StackProfile, what: str) -> str:
+def _no_way(profile: StackProfile, what: str, error: Exception) -> str:
+    """Why something did not come: the disk does not take it, or the network does not bring it."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return (
+            f"{what} cannot be written ({error}); make room or mend the permissions, or let HF_HOME and "
+            f"WORKBENCH_CACHE name another disk, then run `python -m workbench fetch {profile.name}` again."
+        )
     return (
         f"The profile '{profile.name}' needs {what}, which is not on this machine, and the network gives no way to it; "
         f"run `python -m workbench fetch {profile.name}` where there is one, or choose --profile bundled."
@@ -247,7 +265,7 @@ def _fetched_scorer(profile: StackProfile, fetch: bool, tell: Callable[[str], No
             if 0 < int(answer.headers.get("Content-Length") or 0) != temporary.stat().st_size:
                 raise URLError("the connection ended early")
     except OSError as error:  # URLError is one
-        raise StackError(_no_network(profile, f"its scorer ({url})")) from error
+        raise StackError(_no_way(profile, f"its scorer ({url})", error)) from error
     return path
 
 
