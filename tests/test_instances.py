@@ -1,17 +1,22 @@
 """Instances: evidence becomes boxes, boxes become masks that are followed, and captions are read."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from finetune.scenes import sample_scene
 from tests.drawn import moving_square, write_clip
 from tests.tiny_stack import tiny_stack as build_stack
 from workbench.analysis import analyse
-from workbench.instances import find_instances, kind_of, parse_caption, peak_boxes
+from workbench.instances import find_instances, kind_of, parse_caption
 from workbench.masks import decode_rle
+from workbench.proposals import MAX_CLICKS, overlap, peaks_of, propose
 from workbench.records import Analysis, Event
+from workbench.stack.loading import ModelStack
 from workbench.stack.segmenter import Segmenter, SegmenterSpec
 from workbench.video import Clip
 from workbench.views import close_up, highlight, pick_views
@@ -23,40 +28,54 @@ def bump(rows: slice, columns: slice, height: float = 1.0) -> np.ndarray:
     return evidence
 
 
-def test_a_single_spot_becomes_its_box() -> None:
+def test_a_single_spot_has_one_peak_where_it_is_hottest() -> None:
     evidence = bump(slice(4, 7), slice(8, 10), 0.6)
     evidence[5, 8] = 0.9
-    (box,) = peak_boxes(evidence, width=320, height=240)
-    assert box == (160.0, 60.0, 200.0, 105.0)
+    (x, y), *others = peaks_of(evidence, width=320, height=240)
+    assert abs(x - 170) < 12
+    assert abs(y - 82) < 10
+    assert all(4 * 15 - 20 < other[1] < 7 * 15 + 20 for other in others), "what else counts lies in the spot"
 
 
-def test_two_people_who_touch_become_two_boxes() -> None:
+def test_two_people_who_touch_have_a_peak_each() -> None:
     evidence = bump(slice(5, 9), slice(4, 12), 0.55)
     evidence[6, 5], evidence[6, 10] = 1.0, 0.9
-    left, right = peak_boxes(evidence, width=160, height=160)
-    assert left[2] <= right[0]
-    assert (left[0], right[2]) == (40.0, 120.0)
-
-
-def test_a_maximum_that_lies_between_hot_cells_still_gives_a_box() -> None:
-    """Blurred, the middle of a ring of hot cells is the highest, though it is cold itself."""
-    evidence = np.zeros((16, 16), np.float32)
-    evidence[6, 6] = evidence[6, 8] = evidence[8, 6] = evidence[8, 8] = 1.0
-    evidence[7, 6] = evidence[7, 8] = evidence[6, 7] = evidence[8, 7] = 0.49
-    evidence[7, 7] = 0.49
-    assert len(peak_boxes(evidence, 160, 160)) >= 1
+    left, right = sorted(peaks_of(evidence, width=160, height=160)[:2])
+    assert abs(left[0] - 55) < 8
+    assert abs(right[0] - 105) < 8
 
 
 def test_cold_evidence_proposes_nobody() -> None:
-    assert peak_boxes(np.full((16, 16), 0.05, np.float32), 320, 240) == []
+    assert peaks_of(np.full((16, 16), 0.05, np.float32), 320, 240) == []
+    segmenter = Segmenter.load(SegmenterSpec.untrained())
+    assert propose(segmenter, np.zeros((48, 64, 3), np.uint8), np.full((16, 16), 0.05, np.float32), 4) == []
 
 
-def test_at_most_four_boxes_strongest_first() -> None:
+def test_peaks_come_strongest_first_and_are_so_many_at_most() -> None:
     evidence = np.zeros((16, 16), np.float32)
     for number, (row, column) in enumerate([(1, 1), (1, 8), (8, 1), (8, 8), (14, 14), (14, 3)]):
         evidence[row, column] = 1.0 - 0.05 * number
-    boxes = peak_boxes(evidence, 160, 160)
-    assert [(b[1] // 10, b[0] // 10) for b in boxes] == [(1, 1), (1, 8), (8, 1), (8, 8)]
+    peaks = peaks_of(evidence, 160, 160)
+    assert [(y // 10, x // 10) for x, y in peaks[:4]] == [(1, 1), (1, 8), (8, 1), (8, 8)]
+    assert len(peaks_of(np.ones((16, 16), np.float32), 160, 160)) == MAX_CLICKS
+
+
+def test_actors_of_the_street_world_are_found(bundled_stack: ModelStack) -> None:
+    """With evidence as coarse as a heatmap's, about where the actors are, most of them get a mask of their own."""
+    found = []
+    for seed in range(12):
+        scene = sample_scene(971_000 + seed, category=("assault", "fighting", "robbery")[seed % 3])
+        event = scene.truth.events[0]
+        frame = scene.render((event.start_frame + event.end_frame) // 2)
+        truth = [frame.ids == i for i in event.entity_ids if (frame.ids == i).sum() >= 60]
+        hot = np.isin(frame.ids, event.entity_ids).astype(np.float32)
+        evidence = cv2.resize(cv2.GaussianBlur(hot, (0, 0), 6), (16, 16), interpolation=cv2.INTER_AREA)
+        masks = propose(bundled_stack.segmenter, frame.rgb, np.clip(2 * evidence, 0, 1), 4)
+        assert len(masks) <= 4
+        assert all(overlap(a, b) < 0.5 for a, b in combinations(masks, 2))
+        found += [max((overlap(mask, one) for mask in masks), default=0.0) for one in truth]
+    assert len(found) > 20
+    assert np.mean(np.array(found) > 0.4) > 0.5
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ import torch
 from workbench.colours import measure, said_rightly
 from workbench.features import Progress
 from workbench.masks import encode_rle, mask_box
-from workbench.records import ROLES, Analysis, Box, Event, Instance, Role
+from workbench.proposals import propose
+from workbench.records import ROLES, Analysis, Event, Instance, Role
 from workbench.stack.generate import RunningText
 from workbench.stack.loading import ModelStack
 from workbench.stack.segmenter import Prompt
@@ -29,12 +30,6 @@ MAX_EVENTS = 5
 MAX_PER_EVENT = 4
 TRACK_FRAMES = 48
 """Frames of an event that are tracked; longer events are tracked at a stride, not cut."""
-HOT = 0.5
-"""A cell belongs to a peak if it has at least this share of the picture's highest evidence."""
-MIN_EVIDENCE = 0.15
-MIN_PEAK_GAP = 2
-"""Peaks closer than this many cells are one."""
-SAME_IOU = 0.6
 MEASURED_FRAMES = 9
 """Frames in which an instance's colours and way are measured."""
 WORK_PX = 854
@@ -91,47 +86,12 @@ def evidence_map(analysis: Analysis, position: int) -> np.ndarray:
     return np.clip(0.5 * heat + 0.5 * np.sqrt(heat * moving), 0, 1)
 
 
-def peak_boxes(evidence: np.ndarray, width: int, height: int) -> list[Box]:
-    """Boxes around the peaks of an evidence map, strongest first, in pixels of a `width`×`height` picture.
-
-    Cells with at least `HOT` of the highest evidence belong to the nearest local maximum, so that two people who
-    touch become two boxes.
-    """
-    top = float(evidence.max())
-    if top < MIN_EVIDENCE:
-        return []
-    hot = evidence >= HOT * top
-    soft = cv2.GaussianBlur(evidence, (0, 0), 0.8)  # a plateau has no maximum of its own; blurred it has one
-    peaks = np.argwhere(hot & (soft >= cv2.dilate(soft, np.ones((3, 3), np.uint8))))
-    peaks = peaks[np.argsort(-evidence[tuple(peaks.T)], kind="stable")]
-    kept: list[np.ndarray] = []
-    for peak in peaks:
-        if all(np.abs(peak - other).max() >= MIN_PEAK_GAP for other in kept):
-            kept.append(peak)
-    if not kept:  # the blurred maximum lies beside the hot cells, between two of them
-        kept = [np.array(np.unravel_index(int(evidence.argmax()), evidence.shape))]
-    cells = np.argwhere(hot)
-    owner = np.linalg.norm(cells[:, None] - np.stack(kept)[None], axis=-1).argmin(1)
-    scale = np.array([height / evidence.shape[0], width / evidence.shape[1]])
-    boxes: list[Box] = []
-    for number in range(min(len(kept), MAX_PER_EVENT)):
-        mine = cells[owner == number]
-        (y0, x0), (y1, x1) = mine.min(0) * scale, (mine.max(0) + 1) * scale
-        boxes.append((float(x0), float(y0), float(x1), float(y1)))
-    return boxes
-
-
 def _instances_of(clip: Clip, stack: ModelStack, analysis: Analysis, event: Event, first_id: int) -> list[Instance]:
     dense = analysis.dense
     peak = int(np.abs(dense.time_s - event.peak_s).argmin())
     peak_frame = int(dense.frame_index[peak])
     picture = clip.frame(peak_frame, long_side=WORK_PX)
-    height, width = picture.shape[:2]
-    masks: list[np.ndarray] = []
-    for box in peak_boxes(evidence_map(analysis, peak), width, height):
-        mask, _ = stack.segmenter.mask(picture, box=box)
-        if mask.sum() >= 16 and all(_iou(mask, other) < SAME_IOU for other in masks):
-            masks.append(mask)
+    masks = propose(stack.segmenter, picture, evidence_map(analysis, peak), MAX_PER_EVENT)
     if not masks:
         return []
     window = event_window(clip, event, peak_frame)
@@ -238,7 +198,3 @@ def resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if mask.shape == size[::-1]:
         return mask
     return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / max(1, (a | b).sum()))

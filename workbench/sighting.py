@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from workbench.colours import Measured, measure
-from workbench.instances import SAME_IOU, WORK_PX, evidence_map, peak_boxes
+from workbench.instances import WORK_PX, evidence_map
+from workbench.proposals import propose
 from workbench.records import Analysis
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ MOMENTS = (0.5, 0.2, 0.8)
 """Where an event is looked at, as shares of it; its peak comes first."""
 MAX_EVENTS = 3
 CALM_MOMENTS = 4
-MIN_MASK_PX = 24
+MAX_SEEN = 6
+BEFORE_S = 0.4
+"""Who falls in an event still stood so long before it."""
 PERSON_TALL, RIDER_TALL = 1.15, 0.7
 """Height over width from which a thing may be a person on foot, or one on a bicycle."""
 
@@ -56,11 +59,7 @@ def look_around(
     found: dict[tuple[str | None, ...], Sighting] = {}
     for position in moments_of(analysis, span_s):
         picture = clip.frame(int(analysis.dense.frame_index[position]), long_side=WORK_PX)
-        masks: list[np.ndarray] = []
-        for box in peak_boxes(_evidence(analysis, position), picture.shape[1], picture.shape[0]):
-            mask, _ = stack.segmenter.mask(picture, box=box)
-            if mask.sum() >= MIN_MASK_PX and all(_iou(mask, other) < SAME_IOU for other in masks):
-                masks.append(mask)
+        masks = propose(stack.segmenter, picture, _evidence(analysis, position), MAX_SEEN)
         for mask in masks:
             _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
             seen = Sighting(measure({0: picture}, {0: mask}), height / width)
@@ -77,6 +76,7 @@ def moments_of(analysis: Analysis, span_s: tuple[float, float] | None) -> list[i
     wanted = []
     for event in sorted(events, key=lambda e: -e.peak_score)[:MAX_EVENTS]:
         wanted += [event.peak_s, *(event.start_s + share * (event.end_s - event.start_s) for share in MOMENTS)]
+        wanted.append(max(0.0, event.start_s - BEFORE_S))
     if not wanted:
         inside = np.flatnonzero((time_s >= low) & (time_s <= high))
         assert analysis.features is not None
@@ -94,7 +94,3 @@ def _evidence(analysis: Analysis, position: int) -> np.ndarray:
         np.asarray(analysis.features.saliency[position], np.float32), evidence.shape[::-1], interpolation=cv2.INTER_AREA
     )
     return np.maximum(evidence, 0.6 * moving)
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / max(1, (a | b).sum()))
