@@ -43,7 +43,14 @@ def export_reply(services: Services, request: Mapping[str, Any]) -> dict[str, An
     elif services.desk.public:
         raise InputError("This page is shared, so only the clip on it is handed out.")
     path = write_export(services, str(request.get("format")), clip, layer=session.annotator.layer)
-    return {"url": f"gradio_api/file={quote(str(path.resolve()))}", "name": path.name}
+    name = download_name(session.require_review().name if clip else "", str(request.get("format")), path)
+    return {"url": f"gradio_api/file={quote(str(path.resolve()))}", "name": name}
+
+
+def download_name(clip: str, format_name: str, path: Path) -> str:
+    """What the browser calls the file: after the clip, and after the format where the ending does not tell it."""
+    stem, ending = Path(clip).stem[:80] or "reviewed", path.suffix
+    return f"{stem}{ending}" if ending == f".{format_name}" else f"{stem}-{format_name}{ending}"
 
 
 def build_export(services: Services) -> gr.HTML:
