@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,6 @@ def test_an_agent_finds_the_named_endpoints_and_corrects_a_clip(tmp_path: Path) 
         for name, row in tool.inputSchema["properties"].items():
             assert len(row.get("description", "")) > 10, f"{tool.name}: {name} is not explained"
     assert not answer.isError, answer
-    assert json.loads(answer.content[0].text)["clip"] == "street"
+    assert "'clip': 'street'" in answer.content[0].text
     assert clips.current(services.desk.store, 1).texts.judgement == "Nothing happens."
     services.close()

@@ -30,15 +30,16 @@ SUFFIXES = {
 CLIP_SUFFIXES = {"vtt": ".vtt", "srt": ".srt", "cvat": ".xml"}
 
 
-class AnyValue(gr.JSON):
-    """A JSON value of any kind, told to agents in a valid schema (`gr.JSON` says `{"type": {}}`, which is none)."""
+def _any_value() -> gr.JSON:
+    """A JSON value of any kind, told to agents in a valid schema: `gr.JSON` itself says `{"type": {}}`, which is none.
 
-    is_template = True  # in the browser it is a gr.JSON
-
-    def api_info(self) -> dict[str, Any]:
-        """The schema of what is accepted."""
-        kinds: list[dict[str, Any]] = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
-        return {"anyOf": [*kinds, {"type": "array", "items": {}}], "description": "any valid json"}
+    No subclass: Gradio writes a stub beside every module that has one.
+    """
+    kinds: list[dict[str, Any]] = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
+    schema = {"anyOf": [*kinds, {"type": "array", "items": {}}], "description": "any valid json"}
+    value = gr.JSON(label="value")
+    value.api_info = lambda: schema  # type: ignore[method-assign]
+    return value
 
 
 def add_store_endpoints(services: Services) -> None:
@@ -88,7 +89,7 @@ def add_store_endpoints(services: Services) -> None:
 
     with gr.Row(visible=False):
         words = {name: gr.Textbox(label=name) for name in ("clip", "subject", "subject_id", "field", "annotator")}
-        value, reason, said = AnyValue(label="value"), gr.Textbox(label="reason", value=""), gr.JSON(label="saved")
+        value, reason, said = _any_value(), gr.Textbox(label="reason", value=""), gr.JSON(label="saved")
         name, one = gr.Textbox(label="format"), gr.Textbox(label="clip", value="")
         written = gr.File(label="export")
         start = gr.Button("run")
