@@ -94,9 +94,9 @@ def browser(chromium_path: str) -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, chromium_path: str) -> Iterator[RunningApp]:
-    """An app for tests that write into its store; each leaves the clips as the model said them."""
+    """An app for the tests of one file, which write into its store and leave the clips as the model said them."""
     from tests.browser_support import running_app
 
     assert chromium_path
