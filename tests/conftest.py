@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ os.environ["WORKBENCH_CACHE"] = _CACHE.name
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, BrowserContext
 
+    from tests.browser_support import Analyst, RunningApp
     from workbench.stack.loading import ModelStack
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -91,3 +92,48 @@ def browser(chromium_path: str) -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, chromium_path: str) -> Iterator[RunningApp]:
+    """An app for the tests of one file, which write into its store and leave the clips as the model said them."""
+    from tests.browser_support import running_app
+
+    assert chromium_path
+    folder = tmp_path_factory.mktemp("editing")
+    with running_app(folder, REPOSITORY / "assets" / "samples", "--annotator", "ann") as app:
+        yield app
+
+
+@pytest.fixture
+def new_analyst(browser: Browser, app: RunningApp) -> Iterator[Callable[..., Analyst]]:
+    """Opens a page of its own each time; nothing may fail in its console."""
+    from playwright.sync_api import expect
+
+    from tests.browser_support import Analyst
+    from tests.editing_support import SIZES
+
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def open_page(size: str = "laptop", theme: str = "dark", query: str = "") -> Analyst:
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
+        page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
+        page.on("console", lambda told: faults.append(told.text) if "Error in" in told.text else None)
+        return Analyst(page, app.url + query)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def analyst(new_analyst: Callable[..., Analyst]) -> Analyst:
+    """A person at that app."""
+    return new_analyst()

@@ -241,7 +241,7 @@ class TestInstances:
     def test_a_kept_mark_is_an_instance_with_that_mask(self, services: Services, session: Session) -> None:
         shown = session.require_review()
         marked = {"frame": FRAME, "box": box_around(FRAME)}
-        reply = marks.prompt_reply(services.stack(), shown, {"width": 320, **marked})
+        reply = marks.prompt_reply(services, shown, {"width": 320, **marked})
         views = list(instances.mark(services, session, {"follow": False, **marked}))
         assert views[-1].select == 1
         [made] = shown.instances
@@ -288,7 +288,7 @@ class TestInstances:
             ({"frame": None, "box": [1, 2, 30, 40]}, "no frame None"),
         ):
             with pytest.raises(InputError, match=said):
-                marks.prompt_reply(services.stack(), shown, request)
+                marks.prompt_reply(services, shown, request)
 
     def test_the_film_holds_outlines_and_heat(self, services: Services, session: Session) -> None:
         shown = self.keep(services, session, 5)

@@ -21,8 +21,9 @@ from workbench.masks import encode_rle
 from workbench.records import Instance
 from workbench.stack.loading import ModelStack
 from workbench.ui import library, panels, review, stack_menu, timeline, viewer
+from workbench.ui.media import truth_of
 from workbench.ui.runs import Cancelled, Progress, Run
-from workbench.ui.services import Services, truth_of
+from workbench.ui.services import Services
 from workbench.ui.session import Review, Session, SessionTable
 from workbench.ui.stacks import Choice, Option
 from workbench.video import Clip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -95,6 +95,19 @@ class Conversation:
         for _ in self.ask(question, kind):
             pass
         return self.turns[-1]
+
+    def resume(self, turns: Sequence[Turn]) -> None:
+        """Take up a dialogue that was held elsewhere: its turns are read, not written again."""
+        layout = self.stack.profile.layout
+        with enough_memory(self.stack.profile):
+            text = self._video_read()
+            for turn in turns:
+                self._starts.append(text.length)
+                text.feed_text(layout.next_turn(turn.question) if self.turns else layout.first_turn(turn.question))
+                if turn.answer:  # one that was stopped before its first word has none
+                    text.feed_text(turn.answer)
+                text.feed_ids([self.stack.backbone.end_token_id])
+                self.turns.append(turn)
 
     def retract(self) -> Turn | None:
         """Take the last turn back, so that it can be asked again; the video and earlier turns stay in the cache."""

@@ -61,6 +61,10 @@ class Clip:
         info, base = probe(path)
         return cls(path, info, base)
 
+    def __reduce__(self) -> tuple[type[Clip], tuple[Path, ClipInfo, TimeBase]]:
+        """A clip may be sent to another process of this machine: it opens the file there, and need not probe it."""
+        return Clip, (self.path, self.info, self._base)
+
     def __enter__(self) -> Clip:
         return self
 

@@ -74,11 +74,9 @@ def add_endpoints(services: Services) -> None:
             clip: a video file.
             question: in plain words, or judgement, description or analysis for the standard question.
         """
-        from workbench.conversation import Conversation
-
         try:
-            with _analysed(services, clip) as (_, analysis):
-                turn = Conversation(services.stack(), analysis).say(question)
+            with _analysed(services, clip) as (review, analysis):
+                turn = services.new_conversation(review, analysis).say(question)
         except WorkbenchError as error:
             raise gr.Error(told_without_folder(error, clip), print_exception=False) from error
         evidence = [{"start_s": e.start_s, "end_s": e.end_s, "instance_id": e.instance_id} for e in turn.evidence]

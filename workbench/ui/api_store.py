@@ -38,6 +38,18 @@ _HOLDS = {"csv": "events", "vtt": "events", "srt": "events"}  # what a file hold
 _MOST_BYTES = 100  # of the clip's part of a name
 
 
+def _any_value() -> gr.JSON:
+    """A JSON value of any kind, told to agents in a valid schema: `gr.JSON` itself says `{"type": {}}`, which is none.
+
+    No subclass: Gradio writes a stub beside every module that has one.
+    """
+    kinds: list[dict[str, Any]] = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
+    schema = {"anyOf": [*kinds, {"type": "array", "items": {}}], "description": "any valid json"}
+    value = gr.JSON(label="value")
+    value.api_info = lambda: schema  # type: ignore[method-assign]
+    return value
+
+
 def add_store_endpoints(services: Services) -> None:
     """Add the endpoints to the Blocks being built."""
     desk = services.desk
@@ -85,7 +97,7 @@ def add_store_endpoints(services: Services) -> None:
 
     with gr.Row(visible=False):
         words = {name: gr.Textbox(label=name) for name in ("clip", "subject", "subject_id", "field", "annotator")}
-        value, reason, said = gr.JSON(label="value"), gr.Textbox(label="reason", value=""), gr.JSON(label="saved")
+        value, reason, said = _any_value(), gr.Textbox(label="reason", value=""), gr.JSON(label="saved")
         name, one = gr.Textbox(label="format"), gr.Textbox(label="clip", value="")
         written = gr.File(label="export")
         start = gr.Button("run")

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.annotation import Annotated, Options, annotate_library
+from workbench.annotation import Annotated, Options
 from workbench.corrections import clips
 from workbench.corrections.log import MAIN
 from workbench.errors import InputError, WorkbenchError
@@ -36,9 +36,7 @@ def add_work_endpoints(services: Services) -> None:
                 raise InputError("Name the clip to annotate: this page is shared.")
             only = [find(desk, clip).id] if clip.strip() else None
             options = Options(again=again)
-            run = services.start(
-                lambda report: annotate_library(desk.store, services.stack(), options, only=only, progress=report)
-            )
+            run = services.run(services.works.annotate(desk.store.path, options, only))
             try:
                 for step in run.updates():
                     yield {"stage": step.stage, "fraction": round(step.fraction, 3)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -33,6 +34,7 @@ from workbench.ui.api import add_endpoints
 from workbench.ui.api_store import add_store_endpoints
 from workbench.ui.api_training import add_training_endpoints
 from workbench.ui.api_work import add_work_endpoints
+from workbench.ui.runs import Progress
 from workbench.ui.services import Services
 from workbench.ui.toasts import as_toast
 from workbench.ui.wiring import VISITORS_AT_ONCE
@@ -204,6 +206,7 @@ def _wire_clips(page: Page, services: Services) -> desk_wiring.Begin:
     def begin(session_id: str, path: str, name: str | None = None) -> Iterator[Update]:
         with as_toast(path):
             session = services.sessions.get(session_id)
+            yield {page.progress: panels.progress_html(Progress(f"opening {name or Path(path).name}", 0.0))}
             try:
                 for view in review.open_and_analyse(services, session, path, name):
                     yield _updates(services, session_id, page, view) | {page.library.upload: None}

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from workbench import prompting
 from workbench.corrections.changes import instance_changes, next_number, numbered
 from workbench.errors import InputError
@@ -19,13 +17,13 @@ from workbench.masks import decode_rle
 from workbench.records import ROLES, Instance, Provenance, ReviewedInstance, Role
 from workbench.ui.editing import DELETED, MAX_TEXT_CHARS, REJECTED, Plan
 from workbench.ui.marks import clicks_of, frame_of
-from workbench.ui.runs import Cancelled, Progress, Report
+from workbench.ui.runs import Cancelled, Progress
 from workbench.ui.session import Review, Session
 from workbench.ui.standing import as_corrected
 from workbench.ui.viewer import tracked_near
 
 if TYPE_CHECKING:
-    from workbench.stack.loading import ModelStack
+    from workbench.ui.gpu import Job
     from workbench.ui.services import Services
 
 TEXTS = ("appearance", "motion", "category")
@@ -161,37 +159,21 @@ def mark(services: Services, session: Session, command: Mapping[str, Any]) -> It
         frame = frame if near is None else near
     base = old or Instance(next_number(before), NEW_ROLE, "object", "", "", frame, frame, {}, {})
 
-    def mask_of(stack: ModelStack) -> np.ndarray:
-        if marked:
-            return prompting.prompted_mask(review.clip, stack, clicks_of(review, command), old)[0]
-        if frame in base.masks_rle:
-            return decode_rle(base.masks_rle[frame])
+    if not marked and frame not in base.masks_rle:
         raise InputError(f"Instance {base.id} has no mask to follow; point at it on the picture first.")
-
-    def work(report: Report) -> Instance:
-        report("looking", 0.0)
-        stack = services.stack(review.choice)
-        return _followed(review, stack, base, frame, mask_of(stack), report)
-
+    clicks = clicks_of(review, command) if marked else None
     if command.get("follow"):
-        yield from _long(services, session, review, work, "tracked")
-    else:  # not in the worker: keeping a mask must not wait for another visitor's clip
-        kept = prompting.with_masks(base, {frame: mask_of(services.stack(review.choice))})
+        event = prompting.event_around(review.clip, as_corrected(review).events, frame)
+        by = (clicks, old) if clicks else decode_rle(base.masks_rle[frame])
+        job = services.works.follow(review.choice, review.clip, event, frame, base, by)
+        yield from _long(services, session, review, job, "tracked")
+    elif clicks:  # not in the worker: keeping a mask must not wait for another visitor's clip
+        mask, _ = services.at_once(services.works.mask(review.choice, review.clip, clicks, old))
+        kept = prompting.with_masks(base, {frame: mask})
         _save(services, session, review, kept, None)
         yield InstanceView(review, done=True, select=kept.id)
-
-
-def _followed(
-    review: Review, stack: ModelStack, base: Instance, frame: int, mask: np.ndarray, report: Report
-) -> Instance:
-    """The instance with its masks through the event; one that nobody has described yet is described too."""
-    event = prompting.event_around(review.clip, as_corrected(review).events, frame)
-    tracked = prompting.follow(review.clip, stack, event, frame, mask, report)
-    instance = prompting.with_masks(base, tracked)
-    if instance.appearance or instance.motion:
-        return instance
-    report("describing", 0.0)
-    return prompting.described(review.clip, stack, instance, keep_role=bool(base.masks_rle))
+    else:
+        raise InputError("Nothing is marked; draw a box around the object or click on it first.")
 
 
 def redescribe(services: Services, session: Session, command: Mapping[str, Any]) -> Iterator[InstanceView]:
@@ -199,20 +181,15 @@ def redescribe(services: Services, session: Session, command: Mapping[str, Any])
     review = session.require_review()
     instance = find(standing(review), command.get("id"))
 
-    def work(report: Report) -> Instance:
-        report("describing", 0.0)
-        return prompting.described(review.clip, services.stack(review.choice), instance, keep_role=True)
-
-    yield from _long(services, session, review, work, "described again")
+    job = services.works.describe(review.choice, review.clip, instance)
+    yield from _long(services, session, review, job, "described again")
 
 
-def _long(
-    services: Services, session: Session, review: Review, work: Callable[[Report], Instance], reason: str | None
-) -> Iterator[InstanceView]:
+def _long(services: Services, session: Session, review: Review, job: Job, reason: str | None) -> Iterator[InstanceView]:
     """Run work that gives one changed instance, then save it as a step of the person who asked for it."""
     if session.run is not None and session.run.active:
         raise InputError("This clip is still being worked on; wait for it or cancel it.")
-    run = session.run = services.start(work)
+    run = session.run = services.run(job)
     select, note = None, ""
     try:
         for progress in run.updates():

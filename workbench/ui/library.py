@@ -10,7 +10,7 @@ import gradio as gr
 
 from workbench.errors import ClipError, InputError
 from workbench.plots import clock
-from workbench.ui.services import truth_of
+from workbench.ui.media import truth_of
 from workbench.ui.viewer import data_uri
 from workbench.video import Clip
 

@@ -12,21 +12,21 @@ import numpy as np
 
 from workbench.errors import InputError
 from workbench.masks import encode_rle
-from workbench.prompting import Clicks, hit, prompted_mask
+from workbench.prompting import Clicks, hit
 from workbench.records import Box
 from workbench.render import HOLD_S
 from workbench.ui.session import Review
 from workbench.ui.viewer import MAX_WIDTH, data_uri, shrink, tracked_near
 
 if TYPE_CHECKING:
-    from workbench.stack.loading import ModelStack
+    from workbench.ui.services import Services
 
 MAX_POINTS = 64
 DRAFT_RGB = (86, 222, 255)
 DRAFT_FILL = 110
 
 
-def prompt_reply(stack: ModelStack, review: Review, request: Mapping[str, Any]) -> dict[str, Any]:
+def prompt_reply(services: Services, review: Review, request: Mapping[str, Any]) -> dict[str, Any]:
     """The mask that marks mean, as a transparent picture, with its box, its area and how sure the segmenter is.
 
     Args:
@@ -37,7 +37,8 @@ def prompt_reply(stack: ModelStack, review: Review, request: Mapping[str, Any]) 
     """
     number = request.get("instance")
     refined = next((instance for instance in review.instances if instance.id == number), None)
-    mask, score = prompted_mask(review.clip, stack, clicks_of(review, request), refined)
+    asked = services.works.mask(review.choice, review.clip, clicks_of(review, request), refined)
+    mask, score = services.at_once(asked)
     width = min(MAX_WIDTH, max(64, round(_number(request.get("width") or 1280))))
     rle = encode_rle(mask)
     return {

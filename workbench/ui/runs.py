@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -39,7 +40,8 @@ class Run(Generic[T]):
         self._cancel = threading.Event()
         self._latest = Progress(WAITING, 0.0)
         self._version = 1
-        self._future: Future[T] = worker.submit(self._guarded, work)
+        # With the context of whoever asks: where GPUs are lent, the request that it holds says whose quota counts.
+        self._future: Future[T] = worker.submit(copy_context().run, self._guarded, work)
         self._future.add_done_callback(lambda _: self._wake())
 
     def _guarded(self, work: Callable[[Report], T]) -> T:

@@ -6,7 +6,6 @@ Built once in `app.py`. The model stack is loaded in the background, so that the
 from __future__ import annotations
 
 import getpass
-import json
 import shutil
 import tempfile
 import threading
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench import training
 from workbench.corrections.place import adapters_dir
@@ -24,19 +23,22 @@ from workbench.job_queue import JobQueue
 from workbench.jobs import Job
 from workbench.profiles import ASSETS, StackProfile, get_profile
 from workbench.records import Analysis, Instance
+from workbench.ui import gpu
 from workbench.ui.desk import Desk
+from workbench.ui.media import plays_in_browser, truth_of
 from workbench.ui.runs import Report, Run
 from workbench.ui.session import Review, Session, SessionTable
 from workbench.ui.stacks import Choice, Stacks
+from workbench.ui.works import Works, with_features
 
 if TYPE_CHECKING:
     from workbench.conversation import Conversation
     from workbench.stack.loading import ModelStack
     from workbench.ui.annotating import AnnotationJob
 
+LENT_AT_ONCE = 16  # pieces of work that may each have a GPU lent to it
 REMEMBERED = 8  # analyses kept in memory, so that a reload or a second look costs nothing
 T = TypeVar("T")
-PLAYABLE = {"mov,mp4,m4a,3gp,3g2,mj2": {"h264", "av1"}, "matroska,webm": {"vp8", "vp9", "av1"}}
 
 
 class Services:
@@ -79,10 +81,16 @@ class Services:
         self._known: OrderedDict[tuple[str, str, str], Analysis] = OrderedDict()
         self._known_lock = threading.Lock()
         self.sessions = SessionTable()
-        self._worker = ThreadPoolExecutor(1, "stack")
+        # Where GPUs are lent, the work itself is elsewhere and every visitor may have one.
+        self._worker = ThreadPoolExecutor(LENT_AT_ONCE if gpu.LENT else 1, "stack")
         self._media = ThreadPoolExecutor(1, "media")
         given = None if load is None else (lambda _row, _adapter: load(device))
-        self.stacks = Stacks(self._in_use(row.name), device=device, load=given, folder=self.adapters_dir)
+        if gpu.LENT and given is None:
+            given = gpu.loader(device)
+        self.stacks = Stacks(self._in_use(row.name), device=device, load=given, folder=self.adapters_dir, wait=gpu.LENT)
+        self.works = Works(self.stacks, self._features_dir)
+        if gpu.LENT:
+            gpu.keep_ready(self.stacks.first, self.stack())
 
     def stack(self, choice: Choice | None = None) -> ModelStack:
         """The model stack of a choice, or the first; waits while it loads. Raises `StackError` when it cannot be."""
@@ -178,20 +186,16 @@ class Services:
 
         The stage and the curve so far come as progress.
         """
-        from workbench.analysis import analyse
-        from workbench.conversation import name_events
-
-        choice = choice or review.choice
 
         def work(report: Report) -> Analysis:
             report("loading the model stack", 0.0)
-            stack = self.stack(choice)
+            job = self.works.analyse(choice or review.choice, review.clip)
+            stack = self.stack(job.choice)
             known = self._recall(review.clip.info.sha256, stack)
             if known is not None:
                 return known
-            analysis = analyse(review.clip, stack, progress=report, cache_dir=self._features_dir)
-            report("naming the events", 0.0)
-            name_events(stack, analysis)
+            analysis = gpu.carry_out(job, self.stack, report)
+            analysis = with_features(analysis, review.clip, stack, self._features_dir)
             self._remember(analysis, stack)
             return analysis
 
@@ -210,26 +214,41 @@ class Services:
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
 
+    def run(self, job: gpu.Job) -> Run[Any]:
+        """Start a job of the stack; it waits its turn in the worker."""
+        return self.start(lambda report: gpu.carry_out(job, self.stack, report))
+
+    def at_once(self, job: gpu.Job) -> Any:
+        """Do a short job now, beside whatever the worker does, and wait for it. Raises as `gpu.carry_out`."""
+        return gpu.carry_out(job, self.stack, lambda *_: None)
+
     def start(self, work: Callable[[Report], T]) -> Run[T]:
         """Start other work of the stack; it waits its turn in the worker."""
         return Run(work, self._worker)
 
     def find_instances(self, review: Review, analysis: Analysis) -> Run[list[Instance]]:
         """Start looking for who takes part in the events of an analysed clip."""
-        from workbench.instances import find_instances
-
-        return Run(
-            lambda report: find_instances(review.clip, self.stack(review.choice), analysis, report), self._worker
-        )
+        return self.run(self.works.find_instances(review.choice, review.clip, analysis))
 
     def conversation(self, session: Session) -> Conversation:
         """The dialogue about the session's clip, begun when it is first needed."""
-        from workbench.conversation import Conversation
-
         analysis, review = session.require_analysis(), session.require_review()
         if review.conversation is None:
-            review.conversation = Conversation(self.stack(review.choice), analysis)
+            review.conversation = self.new_conversation(review, analysis)
         return review.conversation
+
+    def new_conversation(self, review: Review, analysis: Analysis) -> Conversation:
+        """A dialogue about an analysed clip in which nothing was said yet."""
+        from workbench.conversation import Conversation
+        from workbench.ui.dialogues import LentConversation
+
+        stack = self.stack(review.choice)
+        if not gpu.LENT:
+            return Conversation(stack, analysis)
+        return LentConversation(
+            stack, analysis,
+            lambda turns, asked: self.run(self.works.answer(review.choice, review.clip, analysis, turns, asked)),
+        )  # fmt: skip
 
     def make_player_file(self, review: Review) -> Run[Path]:
         """Start making the h264 copy that stands in for a clip the browser cannot play; made once per content."""
@@ -289,27 +308,3 @@ def _user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         return "analyst"
-
-
-def plays_in_browser(path: Path) -> bool:
-    """Whether every browser decodes this container and codec."""
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            stream = next(iter(container.streams.video), None)
-            codec = stream.codec_context.name if stream else ""
-            pixels = stream.codec_context.pix_fmt if stream else ""
-            return codec in PLAYABLE.get(container.format.name, set()) and pixels in {"yuv420p", "yuvj420p"}
-    except av.FFmpegError as error:
-        raise StackError(f"{path.name} was moved while it was on the page; upload it again.") from error
-
-
-def truth_of(path: Path) -> list[tuple[float, float, str]]:
-    """Ground-truth events `(start_s, end_s, category)` written beside a sample clip; empty when there are none."""
-    beside = [path.with_suffix(".json"), path.parent.parent / "truth" / f"{path.stem}.json"]
-    document = next((json.loads(p.read_text("utf-8")) for p in beside if p.is_file()), None)
-    if not document:
-        return []
-    fps = float(document["fps"])
-    return [(e["start_frame"] / fps, e["end_frame"] / fps, str(e["category"])) for e in document.get("events", [])]

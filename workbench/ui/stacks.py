@@ -58,6 +58,7 @@ class Stacks:
         first: what everybody starts with; loaded at once, in the background.
         load: makes the stack of a choice, given the folder of its adapter or None; by default as its profile says.
         folder: of the adapters, where training puts them.
+        wait: load the first in the thread that builds this, instead of in the background.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Stacks:
         folder: Path,
         device: str | None = None,
         load: Callable[[StackProfile, Path | None], ModelStack] | None = None,
+        wait: bool = False,
     ) -> None:
         self.first = first
         self.folder = folder
@@ -75,6 +77,8 @@ class Stacks:
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(1, "load")
         self._loaded: OrderedDict[Choice, Future[ModelStack]] = OrderedDict()
+        if wait:
+            self._loaded[first] = self._loaded_here(first)
         self._begun(first)
 
     def get(self, choice: Choice | None = None) -> ModelStack:
@@ -93,6 +97,11 @@ class Stacks:
         """From now on everybody starts with this choice; it is loaded in the background."""
         self.first = first
         self._begun(first)
+
+    def parts_of(self, choice: Choice) -> tuple[StackProfile, Path | None]:
+        """The profile of a choice and the folder of its adapter. Raises `StackError` when that is gone."""
+        row = get_profile(choice.profile)
+        return row, self._adapter(row, choice.adapter) if choice.adapter else None
 
     def is_loaded(self, choice: Choice) -> bool:
         """Whether a stack is there at once."""
@@ -141,13 +150,19 @@ class Stacks:
     def _begun(self, choice: Choice) -> Future[ModelStack]:
         with self._lock:
             if choice not in self._loaded:
-                row = get_profile(choice.profile)
-                folder = self._adapter(row, choice.adapter) if choice.adapter else None
-                self._loaded[choice] = self._worker.submit(self._load, row, folder)
+                self._loaded[choice] = self._worker.submit(self._load, *self.parts_of(choice))
             self._loaded.move_to_end(choice)
             while len(self._loaded) > KEPT:
                 self._loaded.popitem(last=False)
             return self._loaded[choice]
+
+    def _loaded_here(self, choice: Choice) -> Future[ModelStack]:
+        future: Future[ModelStack] = Future()
+        try:
+            future.set_result(self._load(*self.parts_of(choice)))
+        except WorkbenchError as error:  # told when somebody asks for the stack, as if it had come in the background
+            future.set_exception(error)
+        return future
 
     def _as_profile_says(self, row: StackProfile, adapter: Path | None) -> ModelStack:
         from workbench.stack.loading import ModelStack

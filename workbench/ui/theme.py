@@ -30,7 +30,7 @@ def theme() -> gr.themes.Base:
 
 STYLES = (
     "page.css", "viewer.css", "timeline.css", "event_list.css", "shelf.css", "stack_menu.css", "instances.css",
-    "dialogue.css", "export_menu.css", "tuning.css", "annotating.css",
+    "dialogue.css", "export_menu.css", "tuning.css", "annotating.css", "narrow.css",
 )  # fmt: skip
 SCRIPTS = ("bus.js", "keys.js", "place.js", "curves.js")
 

@@ -85,7 +85,7 @@ function draw() {
     svg("defs", {},
       svg("clipPath", { id: "aw-tl-clip" }, svg("rect", { x: PAD.left, y: 0, width: inner().width, height: size.height })),
       svg("clipPath", { id: "aw-tl-hot" }, svg("rect", { x: PAD.left, y: PAD.top, width: inner().width, height: Math.max(0, hot) }))),
-    drawAxis(), drawSpans(), drawCurves(), drawThreshold(), drawMarks(), drawPeaks(),
+    drawAxis(), drawSpans(), drawCurves(), drawNames(), drawThreshold(), drawMarks(), drawPeaks(),
     svg("line", { class: "aw-hover", y1: PAD.top, y2: size.height - PAD.bottom, visibility: "hidden" }),
     svg("g", { class: "aw-playhead" },
       svg("line", { y1: PAD.top - 4, y2: size.height - PAD.bottom }),

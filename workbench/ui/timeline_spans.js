@@ -23,17 +23,25 @@ function drawSpans() {
 }
 
 function drawSpan(event) {
-  const left = x(event.start_s), width = Math.max(3, x(event.end_s) - left), name = event.category || "anomaly";
+  const left = x(event.start_s), width = Math.max(3, x(event.end_s) - left);
   const says = `Event ${event.number ?? ""}${event.category ? `, ${event.category}` : ""}: ${clock(event.start_s, 1)} to ${clock(event.end_s, 1)}, peak ${event.peak_score.toFixed(2)}`;
   const kind = `aw-span${event.id !== undefined && event.id === selected ? " is-current" : ""}${event.changed ? " is-mine" : ""}`;
   const span = svg("g", { class: kind, "data-event": event.id, role: "button", "aria-label": says });
   span.append(svg("rect", { class: "aw-span-band", x: left, width, y: PAD.top - 3, height: inner().height + 3 }),
     svg("rect", { class: "aw-span-bar", x: left, width, y: PAD.top - 3, height: BAR, rx: 2 }));
   for (const at of [left, left + width]) span.append(svg("line", { class: "aw-span-edge", x1: at, x2: at, y1: PAD.top - 3, y2: PAD.top + inner().height }));
-  const mark = event.verdict ? "✓ " : event.changed ? "✎ " : "", room = Math.floor((width - 8) / 6.2);
-  const label = mark + name;
-  if (room >= 3) span.append(svg("text", { x: left + 5, y: PAD.top + 8, text: label.length > room ? `${label.slice(0, room - 1)}…` : label }));
   return span;
+}
+
+// What an event is called, on its bar: drawn after the curve, which runs through the bar where the score is high.
+function drawNames() {
+  const group = svg("g", { class: "aw-names", "clip-path": "url(#aw-tl-clip)" });
+  for (const event of events()) {
+    const left = x(event.start_s), room = Math.floor((x(event.end_s) - left - 8) / 6.2);
+    const label = (event.verdict ? "✓ " : event.changed ? "✎ " : "") + (event.category || "anomaly");
+    if (room >= 3) group.append(svg("text", { class: event.changed ? "is-mine" : "", x: left + 5, y: PAD.top + 8, text: label.length > room ? `${label.slice(0, room - 1)}…` : label }));
+  }
+  return group;
 }
 
 function drawPeaks() {
@@ -58,7 +66,7 @@ function drawThreshold() {
 }
 
 function redraw() {
-  for (const [place, make] of [[".aw-spans", drawSpans], [".aw-threshold", drawThreshold], [".aw-peaks", drawPeaks]]) canvas.querySelector(place)?.replaceWith(make());
+  for (const [place, make] of [[".aw-spans", drawSpans], [".aw-names", drawNames], [".aw-threshold", drawThreshold], [".aw-peaks", drawPeaks]]) canvas.querySelector(place)?.replaceWith(make());
   const hot = canvas.querySelector("#aw-tl-hot rect");
   if (hot && threshold() !== null) hot.setAttribute("height", Math.max(0, y(threshold()) - PAD.top));
 }

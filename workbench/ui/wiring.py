@@ -52,7 +52,7 @@ def picture_servers(services: Services) -> list[Callable[[dict], Any]]:
     def prompt(request: dict) -> dict[str, Any]:
         def masked(session: Session) -> dict[str, Any]:
             shown = session.require_review()
-            return marks.prompt_reply(services.stack(shown.choice), shown, request)
+            return marks.prompt_reply(services, shown, request)
 
         return told(masked, request)
 
