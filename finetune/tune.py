@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from finetune import replay as replays
+from finetune.agreement import agreements
 from finetune.assemble import assemble, code_version
 from finetune.before_after import What, held_out, measure, names_in
 from finetune.components import COMPONENTS, Learned, Tuning, Workshop
+from finetune.dense import Eye
 from finetune.errors import TrainingError
 from finetune.gate import MARGIN, Verdict, compare, judge
 from finetune.guard import Progress, told_in_words
@@ -201,7 +203,10 @@ class Run:
         )
 
     def _measure(self, before: ModelStack, info: AdapterInfo, snapshot: Snapshot) -> Verdict:
-        """Before and after on the held-out new clips and on the bundled ones, and what the gate says to it."""
+        """Before and after on the held-out new clips and on the bundled ones, and what the gate says to it.
+
+        It also asks whether the new clips agree with the stack as it was, all of them, for a wrong hold-out hides that.
+        """
         after = self.load()
         apply(after, info)
         what = What("chat" in self.job.components, "segmenter" in self.job.components)
@@ -212,7 +217,8 @@ class Run:
             cache = self.cache or self.folder / "features"
             old, new = (measure(stack, wanted, names, what, cache, self.progress.count) for stack in (before, after))
             changes.append(compare(old, new))
-        verdict = judge(self.job.components, *changes, margin=self.job.margin)
+        said = agreements(Eye(before, self.cache), snapshot.clips, self.progress.count)
+        verdict = judge(self.job.components, *changes, margin=self.job.margin, agreement=said)
         with replacing(self.folder / "gate.json") as temporary:
             temporary.write_text(json.dumps(verdict.to_document(), indent=2) + "\n")
         return verdict
@@ -234,7 +240,7 @@ def describe(verdict: Verdict) -> str:
             lines.append(
                 f"  {one.metric:20} {one.before:.3f} → {one.after:.3f}  {one.gain:+.3f}{interval}  ({one.n_clips})"
             )
-    lines.append("Better: it may be adopted." if verdict.adopt else "Not adopted.")
+    lines.append("Better: it may be adopted." if verdict.adopt else f"Not adopted: {verdict.answer}.")
     return "\n".join([*lines, *(f"  {reason}." for reason in verdict.reasons)])
 
 
