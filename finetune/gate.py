@@ -19,7 +19,7 @@ Otherwise a person may override, with name and reason, which the registry keeps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -151,7 +151,9 @@ def judge(
         elif not change.is_told:
             unclear.append(f"{_moved(change, 'rose')}, but {_too_few(change)}")
         elif change.ci95 is None or change.ci95[0] <= 0:
-            unclear.append(f"{_moved(change, 'rose')}, which {change.n_clips} clips do not tell from chance{_span(change)}")
+            unclear.append(
+                f"{_moved(change, 'rose')}, which {change.n_clips} clips do not tell from chance{_span(change)}"
+            )
         else:
             better.append(_moved(change, "rose") + _span(change))
     if not better and not unclear and not unknown:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.errors import TrainingError
 from finetune.agreement import BEFORE, MOTION, compared
+from finetune.errors import TrainingError
 from finetune.gate import Change, compare, judge
 from finetune.measure import ClipResult
 from finetune.registry import Registry, check_fits
@@ -200,7 +200,9 @@ def test_a_handful_of_clips_tells_nothing_however_good_it_looks() -> None:
     assert (few.adopt, few.answer) == (False, "too few to tell")
     assert "4 held-out clips are too few to tell (5 at least)" in few.reasons[0]
     calm, odd = results(0.05), results(0.3)
-    one_kind = [[one for one in made if not one.label][:4] + [one for one in made if one.label][:1] for made in (calm, odd)]
+    one_kind = [
+        [one for one in made if not one.label][:4] + [one for one in made if one.label][:1] for made in (calm, odd)
+    ]
     [change] = [change for change in compare(*one_kind) if change.metric == "clip_auc"]
     assert change.hangs_on_one
     assert "alone shows one of the kinds" in judge(["scorer"], [change], []).reasons[0]
@@ -217,7 +219,9 @@ def test_of_several_components_one_that_is_better_is_enough_and_none_may_fall() 
 
 def test_corrections_that_contradict_everything_are_shown_to_a_person() -> None:
     labels, frames = [0, 1] * 6, [None] * 12
-    rising = [{MOTION: np.array([0.2 + 0.5 * y + i / 99]), BEFORE: np.array([0.1 + 0.8 * y])} for i, y in enumerate(labels)]
+    rising = [
+        {MOTION: np.array([0.2 + 0.5 * y + i / 99]), BEFORE: np.array([0.1 + 0.8 * y])} for i, y in enumerate(labels)
+    ]
     names = [f"clip{i}" for i in range(12)]
     honest = compared(names, labels, frames, rising)
     assert honest.in_words() == ""
