@@ -10,7 +10,7 @@ const value = () => window.aw.parse(props.value);
 
 function count(number, word, title) { return h("div", { title, class: number ? "" : "is-none" }, h("b", { text: String(number) }), h("span", { text: word })); }
 function drawCounts(c) {
-  const more = [c.waiting ? `${c.waiting} more not approved yet` : null, c.gone ? `${c.gone} left out: the file is gone` : null].filter(Boolean);
+  const more = [c.waiting ? `${c.waiting} more not approved yet` : null, c.gone ? `${c.gone} left out, not where it was: open ${c.lost} again` : null].filter(Boolean);
   find(".aw-tune-counts").replaceChildren(count(c.clips, "clips done", "Clips whose review is done"), count(c.abnormal, "abnormal", "of them with an event"), count(c.events, "events"), count(c.masks, "masks", `on ${c.masked_clips} clips`), count(c.texts, "texts", "that a person wrote, changed or confirmed"), ...(more.length ? [h("p", { text: more.join(" · ") })] : []));
 }
 function drawParts(parts) {
