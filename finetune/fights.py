@@ -210,6 +210,8 @@ def run(args: argparse.Namespace) -> int:
     from finetune.sources import from_folder
     from workbench.stack.loading import ModelStack
 
+    if args.folds < 2 or args.seed < 0:
+        raise TrainingError(f"There are {args.folds} folds of seed {args.seed}; take at least 2, and a seed from 0 on.")
     found = from_folder(args.data)
     stack = ModelStack.load(args.profile)
     if stack.scorer is None:

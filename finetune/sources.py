@@ -61,8 +61,8 @@ def from_store(store: Store, layer: str = "main") -> Found:
         if found.left_out:
             raise DataError(f"No approved clip of {store.path} can be read. The first is {found.left_out[0]}")
         raise DataError(
-            f"The store {store.path} has no approved corrections to learn from: set clips to 'done'. {waiting} clips wait "
-            "for it."
+            f"The store {store.path} has no approved corrections to learn from: set clips to 'done'. {waiting} clips "
+            "wait for it."
         )
     return found
 

@@ -63,6 +63,10 @@ class Job:
         if unknown or not self.components:
             known = ", ".join(COMPONENTS)
             raise TrainingError(f"Nothing called {', '.join(unknown) or '(nothing)'} can be trained; name {known}.")
+        if self.bundled < 0 or self.seed < 0:
+            raise TrainingError(f"Bundled scenes ({self.bundled}) and seed ({self.seed}) must not be negative.")
+        if not 0 <= self.margin <= 1:
+            raise TrainingError(f"The margin of forgetting is {self.margin}; it lies between 0 and 1.")
 
 
 class Run:
@@ -140,7 +144,10 @@ class Run:
             raise TrainingError(f"{self.folder} holds another run (it differs in {differs}); choose another folder.")
         if is_first():
             self.folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(wanted, indent=2) + "\n")
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(wanted, indent=2) + "\n")
+        if (done := _adapter_of(self.folder)) is not None:
+            raise TrainingError(f"The run in {self.folder} is done, its adapter is {done}; choose another folder.")
 
     def _parent(self) -> AdapterInfo | None:
         if self.job.parent is None:
@@ -228,6 +235,14 @@ def resumed_parent(folder: Path) -> tuple[str | None] | None:
     """The parent of the run in a folder, None without a run; the active adapter may have changed meanwhile."""
     path = folder / "job.json"
     return (json.loads(path.read_text())["parent"],) if path.exists() else None
+
+
+def _adapter_of(folder: Path) -> str | None:
+    """The adapter that the run in a folder has told of, None before it is done."""
+    path = folder / "progress.jsonl"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    done = [line for line in lines if '"stage": "done"' in line and line.endswith("}")]
+    return str(json.loads(done[-1])["adapter"]) if done else None
 
 
 def describe(verdict: Verdict) -> str:

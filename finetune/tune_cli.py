@@ -189,5 +189,7 @@ def _calibrate(args: argparse.Namespace) -> int:
         Store(args.store, read_only=True), profile=args.profile, alerts_per_day=args.alerts, camera=args.camera
     )
     calibrations.save(args.out)
-    sys.stdout.write(f"{describe(calibrations)}\n{args.out}\n")
+    sys.stdout.write(
+        f"{describe(calibrations)}\n{args.out}: python -m workbench analyze CLIP --calibration {args.out}\n"
+    )
     return 0

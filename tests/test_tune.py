@@ -29,7 +29,7 @@ from finetune.registry import Registry
 from finetune.snapshot import freeze
 from finetune.sources import Found
 from finetune.tune import Job, Run
-from finetune.tune_chat import ChatTuning, tune_chat
+from finetune.tune_chat import ChatTuning, last_checkpoint, tune_chat
 from finetune.tune_heatmap import HeatmapTuning
 from finetune.tune_scorer import Row, ScorerTuning
 from tests.tiny_stack import tiny_backbone
@@ -244,6 +244,27 @@ def test_from_corrections_to_an_adapter_with_a_verdict(tmp_path: Path) -> None:
     ).read_bytes()
     with pytest.raises(TrainingError, match=r"another run \(it differs in seed\)"):
         scorer_run(tmp_path, clips, seed=7).run()
+    with pytest.raises(TrainingError, match=f"is done, its adapter is {info.name}"):
+        scorer_run(tmp_path, clips).run()
+    assert len(Registry(tmp_path / "registry").all()) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [({"seed": -1}, "must not be negative"), ({"bundled": -3}, "must not be"), ({"margin": float("nan")}, "margin")],
+)
+def test_numbers_that_make_no_sense_are_refused_before_anything_is_written(changes: dict, sentence: str) -> None:
+    with pytest.raises(TrainingError, match=sentence):
+        Job(components=("scorer",), **changes)
+
+
+def test_a_checkpoint_that_was_killed_half_way_is_passed_over(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path) is None
+    for step, state in ((9, '{"global_step": 9}'), (10, '{"global_step": 10}'), (11, '{"glo'), (12, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
 
 
 def turned_round(clip: TrainingClip) -> TrainingClip:
