@@ -2,9 +2,9 @@
 
 Where labels are turned round everywhere, the clips kept for the comparison are turned round too, and learning the
 wrong thing looks like progress. Two witnesses have not seen the corrections: how much moves, which is not trained,
-and what the stack said before. A single correction often contradicts both, for that is why it was made; a whole set
-that ranks clips the other way round than both is a mistake, a foul, or a set of the stack's mistakes alone, which
-shows as little of what would be lost. A person is to look.
+and what the stack said before. A single correction often contradicts both, for that is why it was made. A whole set
+that one of them surely ranks the other way round, while the other does not surely speak for it, is a mistake, a foul,
+or a set of the stack's mistakes alone, which shows as little of what would be lost. A person is to look.
 """
 
 from __future__ import annotations
@@ -51,27 +51,27 @@ class Agreements:
 
     @property
     def contradiction(self) -> tuple[Agreement, ...]:
-        """The agreements of a level on which the corrections say the opposite of all witnesses; empty if on none.
+        """The witnesses of a level by which the corrections are turned round; empty if on none.
 
-        All lie below chance, and one so far that its interval excludes chance.
+        One surely says the opposite (its interval lies below chance), and none surely says the same.
         """
         for level in ("clip", "frame"):
-            mine = tuple(row for row in self.rows if row.level == level)
-            below = len(mine) > 1 and all(row.auc < CHANCE for row in mine)
-            if below and any(row.ci95 is not None and row.ci95[1] < CHANCE for row in mine):
-                return mine
+            mine = [row for row in self.rows if row.level == level and row.ci95 is not None]
+            sides = [(row.ci95[1] < CHANCE, row.ci95[0] > CHANCE) for row in mine if row.ci95 is not None]
+            if any(against for against, _ in sides) and not any(speaks_for for _, speaks_for in sides):
+                return tuple(sorted(mine, key=lambda row: row.auc))
         return ()
 
     def in_words(self) -> str:
         """What speaks against learning from these clips, a sentence without its full stop; "" if nothing does."""
-        against = self.contradiction
-        if not against:
+        found = self.contradiction
+        if not found:
             return ""
-        said = " and ".join(f"{row.auc:.2f} by {row.witness}" for row in against)
+        said = ", ".join(f"{row.auc:.2f} by {row.witness}" for row in found)
         return (
-            f"the corrections of {against[0].n_clips} clips say the opposite of what moves and of what the stack said "
-            f"before (agreement {said}; {CHANCE} is chance): labels may be turned round, or only mistakes of the stack "
-            f"were approved; look at {', '.join(self.odd)} first, and approve some clips on which it was right"
+            f"the corrections of {found[0].n_clips} clips say the opposite of {found[0].witness}, and nothing speaks "
+            f"for them (agreement {said}; {CHANCE} is chance): labels may be turned round, or only mistakes of the "
+            f"stack were approved; look at {', '.join(self.odd)} first, and approve some clips on which it was right"
         )
 
 

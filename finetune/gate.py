@@ -10,8 +10,9 @@ bootstrap). An adapter is adopted when all of this holds:
    of one kind. With fewer even "every clip got better" happens by chance more often than once in twenty, and a
    bootstrap of so few says too little about others: the answer is "too few to tell".
 3. **Nothing forgotten.** No watched metric falls by more than the margin on the bundled hold-out.
-4. **No contradiction.** The corrections do not, as a whole, say the opposite of what moves and of what the stack said
-   before (`finetune.agreement`): where labels are turned round everywhere the hold-out is too, and 1 proves nothing.
+4. **No contradiction.** The corrections, as a whole, are not surely turned round by what moves or by what the stack
+   said before with neither surely speaking for them (`finetune.agreement`): where labels are turned round everywhere
+   the hold-out is too, and 1 proves nothing.
 
 Otherwise a person may override, with name and reason, which the registry keeps.
 """

@@ -230,10 +230,10 @@ def test_corrections_that_contradict_everything_are_shown_to_a_person() -> None:
     turned = compared(names, [1 - y for y in labels], frames, rising)
     refused = judge(["scorer"], better, [], agreement=turned)
     assert (refused.adopt, refused.answer) == (False, "contradicted")
-    assert "say the opposite of what moves and of what the stack said before" in refused.reasons[0]
+    assert "of 12 clips say the opposite of what" in refused.reasons[0]
     assert json.loads(json.dumps(refused.to_document()))["agreement"]["odd"] == list(turned.odd)
     halfway = [{MOTION: row[MOTION], BEFORE: 1 - row[BEFORE]} for row in rising]
-    assert compared(names, labels, frames, halfway).in_words() == "", "one witness alone may be wrong"
+    assert compared(names, labels, frames, halfway).in_words() == "", "what moves surely speaks for them"
 
 
 def test_the_clips_that_contradict_most_are_named_first() -> None:
