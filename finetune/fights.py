@@ -4,8 +4,8 @@ Clips of the benchmark are trimmed to what they are labelled for, so every frame
 decides is a kernel ridge classifier (`finetune.kernel`) of four kinds of evidence: the tuned scorers' mean log odds,
 how what moves is spread over the picture and over time, how fast what the language model sees changes, and what is
 seen on average. Three scorers are trained in each fold, each without a third of the training clips; the decision is
-fitted on those thirds, for a scorer is too sure of what it was trained on. Whether the scorers are heard at all is
-chosen like everything else, on the training clips of the fold. No clip has a part in anything that judges it.
+fitted on those thirds, for a scorer is too sure of what it was trained on. Whatever is chosen is chosen on the
+training clips of the fold. No clip has a part in anything that judges it.
 
 Clips of one recording lie in several folds, as the folds are by clip: a new place is harder than these numbers say.
 """
@@ -38,7 +38,7 @@ from workbench.stack.scorer import AnomalyScorer
 
 INNER_FOLDS = 3
 CHOICES = ((0, 1, 2, 3), (1, 2, 3))
-"""Kinds of evidence that decide together: with the scorers, or without."""
+"""Kinds of evidence that look together: with the scorers, and without, as a scorer of few clips may know nothing."""
 FLOOR = 1e-4
 """Shares and changes are compared by their logarithm, from here on."""
 TUNING = ScorerTuning(loop=LoopConfig(steps=100, lr=3e-4, weight_decay=1e-3, save_every=1000, log_every=40), batch=16)
