@@ -68,7 +68,7 @@ function verdict(job) {
   const gate = job.gate, wait = job.state === "done" && !job.decision && job.adapter;
   const reason = h("input", { class: "aw-tune-reason", "aria-label": "Reason", maxlength: "300", placeholder: gate.adopt ? "Reason (kept with the decision)" : "Why adopt it all the same? Kept with your name" });
   const say = (op) => act("decide", { op, job: job.id, reason: reason.value });
-  const how = gate.adopt ? "Better on clips it has never seen" : "The gate does not let it pass";
+  const how = gate.adopt ? "Better on clips it has never seen" : ({ "too few to tell": "Too few clips to tell", contradicted: "The corrections contradict what was known" })[gate.answer] || "The gate does not let it pass";
   const decided = job.decision ? h("p", { class: "aw-tune-decided", text: `${job.decision} by ${job.decided_by}${job.reason ? `: ${job.reason}` : ""}` }) : null;
   return h("section", { class: "aw-tune-verdict", "data-adopt": String(gate.adopt), role: "group", "aria-label": "Before and after" },
     h("h3", { text: how }), h("ul", {}, ...(gate.reasons || []).map((text) => h("li", { text }))),
