@@ -22,6 +22,7 @@ from scipy.optimize import minimize
 from finetune.metrics import expected_calibration_error, temporal_iou
 from finetune.records import TrainingClip
 from finetune.sources import from_store
+from workbench.calibration import camera_of, read_document
 from workbench.corrections.clips import find_clip, list_analyses, load_analysis
 from workbench.corrections.store import Store
 from workbench.errors import DataError, InputError
@@ -29,12 +30,10 @@ from workbench.events import find_events, smooth
 from workbench.files import replacing
 from workbench.profiles import get_profile
 from workbench.records import Analysis, Event
-from workbench.stack.fusion import Fusion, logit
+from workbench.stack.fusion import PARTS, Fusion, logit
 from workbench.stack.sources import locate
 
 DAY_S = 86_400.0
-ALL = "all"
-"""The camera of clips that name none."""
 SLOPE_PULL = 1.0
 """How strongly the slope is held near 1, in clips: with few corrections the profile's own calibration stands."""
 THRESHOLDS = np.round(np.arange(0.02, 0.985, 0.01), 2)
@@ -81,6 +80,7 @@ class Calibrations:
     profile: str
     alerts_per_day: float
     cameras: tuple[Calibration, ...]
+    pattern: str | None = None
 
     def fusion_for(self, camera: str) -> Fusion | None:
         """The fusion of a camera; None for one that was never calibrated."""
@@ -89,6 +89,7 @@ class Calibrations:
     def save(self, path: Path) -> None:
         """Write as JSON."""
         document: dict[str, Any] = {"profile": self.profile, "alerts_per_day": self.alerts_per_day}
+        document["pattern"] = self.pattern
         document["cameras"] = {one.camera: asdict(one) for one in self.cameras}
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -100,12 +101,12 @@ def load_calibrations(path: Path) -> Calibrations:
     Raises:
         DataError: it is not that.
     """
+    document = read_document(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         rows = [{**row, "fusion": Fusion(**row["fusion"])} for row in document["cameras"].values()]
         made = tuple(Calibration(**row) for row in rows)
-        return Calibrations(document["profile"], document["alerts_per_day"], made)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Calibrations(document["profile"], document["alerts_per_day"], made, document["pattern"])
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} holds no calibration ({error!r:.60}); calibrate again.") from error
 
 
@@ -132,13 +133,8 @@ def calibrate_store(store: Store, *, profile: str, alerts_per_day: float, camera
             f"No approved clip of {store.path} has an analysis of the profile '{profile}'; analyse them first."
         )
     base = Fusion.load(locate(row, fetch=False).fusion)
-    return calibrate(scored, base, profile=profile, alerts_per_day=alerts_per_day)
-
-
-def camera_of(name: str, pattern: re.Pattern[str] | None) -> str:
-    """The camera a clip's name speaks of; `all` without an expression or a match."""
-    match = pattern.search(name) if pattern else None
-    return (match.group(1) if match.re.groups else match.group(0)) or ALL if match else ALL
+    made = calibrate(scored, base, profile=profile, alerts_per_day=alerts_per_day)
+    return replace(made, pattern=camera)
 
 
 def scored_clip(camera: str, clip: TrainingClip, analysis: Analysis) -> Scored:
@@ -179,15 +175,8 @@ def platt(scored: Sequence[Scored], base: Fusion) -> Fusion:
         return float((weight * (np.logaddexp(0, q) - ys * q)).sum() + SLOPE_PULL * (p[0] - 1) ** 2)
 
     slope, offset = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 5.0), (-8.0, 8.0)]).x
-    return replace(
-        base,
-        scorer=base.scorer * slope,
-        motion=base.motion * slope,
-        heatmap=base.heatmap * slope,
-        bias=base.bias * slope + offset,
-        alone=base.alone * slope,
-        alone_bias=base.alone_bias * slope + offset,
-    )
+    weights = {name: getattr(base, name) * slope for name in (*PARTS, "alone")}
+    return replace(base, **weights, bias=base.bias * slope + offset, alone_bias=base.alone_bias * slope + offset)
 
 
 def labels_of(one: Scored) -> np.ndarray:

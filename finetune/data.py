@@ -15,8 +15,8 @@ from pathlib import Path
 
 from finetune.scenes.truth import SceneTruth, read_truth
 from workbench.errors import DataError
+from workbench.probe import VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"})
 NORMAL = "normal"
 _NO_CATEGORY = frozenset({"abnormal", "anomaly", "anomalous"})  # class folders that say "abnormal" and nothing more
 _LAYOUTS = (

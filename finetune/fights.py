@@ -1,9 +1,13 @@
 """Learning from labels of real clips: k folds by clip, the scorer trained on cached features, accuracy over all clips.
 
 Clips of the benchmark are trimmed to what they are labelled for, so every frame carries the label of its clip. What
-decides is a logistic model of the tuned scorers' mean log odds and of how much moves. Four scorers are trained in each
-fold, each without a quarter of the training clips; the decision is fitted on those quarters, for a scorer is too sure
-of what it was trained on. No clip has a part in anything that judges it.
+decides is a kernel ridge classifier (`finetune.kernel`) of four kinds of evidence: the tuned scorers' mean log odds,
+how what moves is spread over the picture and over time, how fast what the language model sees changes, and what is
+seen on average. Three scorers are trained in each fold, each without a third of the training clips; the decision is
+fitted on those thirds, for a scorer is too sure of what it was trained on. Whatever is chosen is chosen on the
+training clips of the fold. No clip has a part in anything that judges it.
+
+Clips of one recording lie in several folds, as the folds are by clip: a new place is harder than these numbers say.
 """
 
 from __future__ import annotations
@@ -20,30 +24,36 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 
 from finetune.dense import Eye, Seen
 from finetune.errors import TrainingError
+from finetune.kernel import KernelRidge
 from finetune.loop import LoopConfig
 from finetune.metrics import bootstrap_ci95, mean_of, roc_auc
 from finetune.tune_scorer import Row, ScorerTuning, tune_scorer
 from workbench.errors import DataError
 from workbench.files import replacing
-from workbench.stack.fusion import heat_peaks, logit
+from workbench.stack.fusion import logit
 from workbench.stack.scorer import AnomalyScorer
 
-INNER_FOLDS = 4
-RIDGE = 0.05
-TUNING = ScorerTuning(loop=LoopConfig(steps=160, lr=3e-4, weight_decay=1e-3, save_every=1000, log_every=40), batch=24)
+INNER_FOLDS = 3
+CHOICES = ((0, 1, 2, 3), (1, 2, 3))
+"""Kinds of evidence that look together: with the scorers, and without, as a scorer of few clips may know nothing."""
+FLOOR = 1e-4
+"""Shares and changes are compared by their logarithm, from here on."""
+TUNING = ScorerTuning(loop=LoopConfig(steps=100, lr=3e-4, weight_decay=1e-3, save_every=1000, log_every=40), batch=16)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One clip: its class tokens `[T, C]`, what moves in it (a few numbers), its label."""
+    """One clip: its class tokens `[T, C]`, its label, its motion score, and three kinds of evidence, a vector each."""
 
     name: str
     cls: np.ndarray
+    motion: float
     moving: np.ndarray
+    changing: np.ndarray
+    looking: np.ndarray
     label: int
 
     @property
@@ -88,9 +98,46 @@ class Result:
 
 def sample_of(seen: Seen) -> Sample:
     """What the benchmark reads of a clip."""
-    motion, peak = logit(seen.dense.motion), logit(heat_peaks(seen.dense.features.heatmap))
-    moving = [motion.mean(), np.quantile(motion, 0.9), motion.std(), peak.mean(), np.quantile(peak, 0.9)]
-    return Sample(Path(seen.clip.path).name, seen.cls, np.array(moving), seen.clip.label)
+    features, motion = seen.dense.features, logit(seen.dense.motion)
+    tokens = np.asarray(features.tokens, np.float32)
+    spread = tokens.std(1)  # over the picture, by channel
+    return Sample(
+        name=Path(seen.clip.path).name,
+        cls=seen.cls,
+        motion=float(motion.mean()),
+        moving=moving_of(np.asarray(features.saliency, np.float32), motion),
+        changing=_log(np.abs(np.diff(spread, axis=0, prepend=spread[:1])).mean(0)),
+        looking=tokens.mean((0, 1)),
+        label=seen.clip.label,
+    )
+
+
+def moving_of(saliency: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """What moves, as a vector: where and how much (saliency `[T, h, w]` in [0, 1]), and log odds of motion `[T]`."""
+    cells = saliency.reshape(len(saliency), -1)
+    strongest = -np.sort(-cells, axis=1)
+    rows, columns = np.indices(saliency.shape[1:]).reshape(2, -1) / saliency.shape[1]
+    place = cells / (cells.sum(1, keepdims=True) + 1e-6)
+    x, y = place @ columns, place @ rows
+    extent = np.sqrt(np.maximum(place @ (columns**2 + rows**2) - x**2 - y**2, 0))
+    curves = (cells.mean(1), strongest[:, :4].mean(1), strongest[:, :16].mean(1), (cells > 0.5).mean(1), extent)
+    habit = cells.mean(0)
+    rest = [np.sort(habit)[-8:].mean(), (habit > 0.2).mean(), _step(cells), _step(x), _step(y), _step(cells.mean(1))]
+    positive = np.concatenate([*map(_summary, curves), rest])
+    return np.concatenate([_log(positive), _summary(motion), [_step(motion)]])
+
+
+def _summary(curve: np.ndarray) -> list[float]:
+    return [curve.mean(), *np.quantile(curve, (0.1, 0.5, 0.9)), curve.std()]
+
+
+def _step(curve: np.ndarray) -> float:
+    """Mean change from one frame to the next; 0 of a single frame."""
+    return float(np.abs(np.diff(curve, axis=0)).mean()) if len(curve) > 1 else 0.0
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(values, FLOOR))
 
 
 def folds_of(samples: Sequence[Sample], folds: int, seed: int) -> np.ndarray:
@@ -127,12 +174,12 @@ def cross_validate(
             for i in np.flatnonzero(inner == part).tolist():
                 guessed[i] = _score(scorer, train[i])
             voices[part] = [_score(scorer, samples[i]) for i in test]
-        decide = _Decision.fit(_inputs(train, guessed), np.array([sample.label for sample in train]))
+        decide = KernelRidge.fit(_evidence(train, guessed), np.array([sample.label for sample in train]), CHOICES)
         # The mean of scorers that are like those the decision was fitted on; one trained on more would be surer.
         alone[test] = voices.mean(0)
-        probability[test] = decide(_inputs([samples[i] for i in test], alone[test]))
+        probability[test] = decide(_evidence([samples[i] for i in test], alone[test]))
         seconds.append(time.perf_counter() - began)
-    motion = roc_auc(labels, np.array([sample.moving[0] for sample in samples]))
+    motion = roc_auc(labels, np.array([sample.motion for sample in samples]))
     names = tuple(sample.name for sample in samples)
     return Result(names, labels, probability, fold_of, tuple(seconds), roc_auc(labels, alone), motion)
 
@@ -149,32 +196,10 @@ def _score(scorer: AnomalyScorer, sample: Sample) -> float:
     return float(scorer(torch.from_numpy(sample.cls)[None]).logits.clamp(-8, 8).mean())
 
 
-def _inputs(samples: Sequence[Sample], scores: np.ndarray) -> np.ndarray:
-    return np.column_stack([scores, np.stack([sample.moving for sample in samples])])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Decision:
-    """A ridge logistic model of standardised inputs."""
-
-    mean: np.ndarray
-    spread: np.ndarray
-    weight: np.ndarray
-
-    @classmethod
-    def fit(cls, inputs: np.ndarray, labels: np.ndarray) -> _Decision:
-        mean, spread = inputs.mean(0), inputs.std(0) + 1e-6
-        x = np.column_stack([(inputs - mean) / spread, np.ones(len(inputs))])
-
-        def loss(w: np.ndarray) -> float:
-            z = x @ w
-            return float((np.logaddexp(0, z) - labels * z).mean() + RIDGE * (w[:-1] ** 2).sum())
-
-        return cls(mean, spread, minimize(loss, np.zeros(x.shape[1]), method="L-BFGS-B").x)
-
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        z = (inputs - self.mean) / self.spread @ self.weight[:-1] + self.weight[-1]
-        return 1 / (1 + np.exp(-z))
+def _evidence(samples: Sequence[Sample], scores: np.ndarray) -> list[np.ndarray]:
+    """The kinds of evidence, `[N, D]` each, in the order of `CHOICES`."""
+    kinds = [[sample.moving for sample in samples], [s.changing for s in samples], [s.looking for s in samples]]
+    return [scores[:, None], *map(np.stack, kinds)]
 
 
 # --- command line ----------------------------------------------------------------------------------------------
@@ -185,6 +210,8 @@ def run(args: argparse.Namespace) -> int:
     from finetune.sources import from_folder
     from workbench.stack.loading import ModelStack
 
+    if args.folds < 2 or args.seed < 0:
+        raise TrainingError(f"There are {args.folds} folds of seed {args.seed}; take at least 2, and a seed from 0 on.")
     found = from_folder(args.data)
     stack = ModelStack.load(args.profile)
     if stack.scorer is None:

@@ -58,7 +58,8 @@ def model_card(info: AdapterInfo, lineage: Iterable[AdapterInfo] = ()) -> str:
     lines += ["## Before and after", ""]
     for title, key in (("Held-out new clips", "new"), ("Bundled hold-out", "known")):
         lines += [*_table(title, gate.get(key) or []), ""]
-    verdict = "not measured" if not gate else "better: may be adopted" if gate.get("adopt") else "not better: refused"
+    refused = f"{gate.get('answer', 'not better')}: refused"
+    verdict = "not measured" if not gate else "better: may be adopted" if gate.get("adopt") else refused
     lines += [f"The gate: {verdict}.", "", *(f"- {reason}" for reason in gate.get("reasons", ())), ""]
     names = [one.name for one in lineage]
     return "\n".join([*lines, "## Lineage", "", " ← ".join(names or [info.name]), ""])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,8 @@ SCHEMA = 1
 Side = Literal["train", "valid", "hold_out"]
 HOLD_OUT_SHARE = 0.25
 VALID_SHARE = 0.12
+HELD_OF_A_KIND = 3
+"""So many clips of each kind are held out at least, where there are three times as many: fewer tell nothing."""
 _LAST = 16**12
 
 
@@ -111,8 +113,8 @@ def freeze(
     sides |= {sha256: side for sha256, side in (earlier or {}).items() if sha256 in sides}
     fixed = set(earlier or ())
     for label in (0, 1):
-        _fill(sides, [c.sha256 for c in clips if c.label == label and c.sha256 not in fixed])
-        _fill(sides, [c.sha256 for c in replay if c.label == label and c.sha256 not in fixed])
+        for part in (clips, replay):
+            _fill(sides, [c.sha256 for c in part if c.label == label], fixed)
     snapshot = Snapshot(tuple(clips), tuple(replay), sides, replay_share if replay else 0.0, tuple(left_out))
     _refuse_one_class(snapshot)
     return snapshot
@@ -174,14 +176,21 @@ def _place(sha256: str) -> float:
     return int(hashlib.sha256(f"side:{sha256}".encode()).hexdigest()[:12], 16) / _LAST
 
 
-def _fill(sides: dict[str, Side], kind: list[str]) -> None:
-    """Few clips may all fall on one side: then the outermost of the kind cross over, so that both can be measured."""
-    order = sorted(kind, key=_place)
+def _fill(sides: dict[str, Side], kind: list[str], fixed: Set[str]) -> None:
+    """Few clips may all fall on one side: then the outermost of the kind cross over, so that both can be measured.
+
+    Those of `fixed` stay where they are.
+    """
+    order = sorted((sha for sha in kind if sha not in fixed), key=_place)
     if len(order) == 1:
         sides[order[0]] = "train"
-    if len(order) >= 2 and all(sides[sha] != "hold_out" for sha in order):
-        sides[order[0]] = "hold_out"
-    if len(order) >= 2 and all(sides[sha] != "train" for sha in order):
+    if len(order) < 2:
+        return
+    wanted = max(1, min(HELD_OF_A_KIND, len(kind) // 3))
+    held = sum(sides[sha] == "hold_out" for sha in kind)
+    for sha in [sha for sha in order if sides[sha] != "hold_out"][: max(0, wanted - held)]:
+        sides[sha] = "hold_out"
+    if all(sides[sha] != "train" for sha in order):
         sides[order[-1]] = "train"
 
 

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune.data import VIDEO_SUFFIXES, read_data
+from finetune.data import read_data
 from finetune.dialogues import instance_answer
 from finetune.records import Entity, Said, Source, TrainingClip
 from finetune.scenes.truth import SceneTruth, TruthFile, read_truth_file
+from workbench.corrections.attach import HOW, has_file
 from workbench.corrections.clips import reviewed_clips
 from workbench.corrections.store import Store
 from workbench.errors import ClipError, DataError, FormatError
 from workbench.exports.hivau import read_hivau
-from workbench.probe import probe
+from workbench.probe import VIDEO_SUFFIXES, probe
 from workbench.prompts import INSTANCE_QUESTION, STANDARD_QUESTIONS
 from workbench.records import ClipInfo, MaskRLE, ReviewedClip, ReviewedInstance, Texts, TurnKind
 
@@ -46,8 +47,9 @@ def from_store(store: Store, layer: str = "main") -> Found:
             waiting += 1
             continue
         clip = reviewed.clip
-        if clip.path is None or not Path(clip.path).is_file():
-            found.left_out.append(f"{clip.name}: its file {clip.path or '(never there)'} is gone.")
+        if not has_file(clip):
+            where = f"is not in {Path(clip.path).parent} any more" if clip.path else "was never there"
+            found.left_out.append(f"{clip.name}: its file {where}; {HOW}.")
             continue
         if None in (clip.sha256, clip.n_frames, clip.fps, clip.width, clip.height):
             found.left_out.append(f"{clip.name}: it was never probed; analyse it once.")
@@ -56,8 +58,12 @@ def from_store(store: Store, layer: str = "main") -> Found:
         made.check_masks()
         found.clips.append(made)
     if not found.clips:
-        why = f" {found.left_out[0]}" if found.left_out else f" {waiting} clips wait for it."
-        raise DataError(f"The store {store.path} has no approved corrections to learn from: set clips to 'done'.{why}")
+        if found.left_out:
+            raise DataError(f"No approved clip of {store.path} can be read. The first is {found.left_out[0]}")
+        raise DataError(
+            f"The store {store.path} has no approved corrections to learn from: set clips to 'done'. {waiting} clips "
+            "wait for it."
+        )
     return found
 
 

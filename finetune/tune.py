@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from finetune import replay as replays
+from finetune.agreement import agreements
 from finetune.assemble import assemble, code_version
 from finetune.before_after import What, held_out, measure, names_in
 from finetune.components import COMPONENTS, Learned, Tuning, Workshop
+from finetune.dense import Eye
 from finetune.errors import TrainingError
 from finetune.gate import MARGIN, Verdict, compare, judge
 from finetune.guard import Progress, told_in_words
@@ -61,6 +63,10 @@ class Job:
         if unknown or not self.components:
             known = ", ".join(COMPONENTS)
             raise TrainingError(f"Nothing called {', '.join(unknown) or '(nothing)'} can be trained; name {known}.")
+        if self.bundled < 0 or self.seed < 0:
+            raise TrainingError(f"Bundled scenes ({self.bundled}) and seed ({self.seed}) must not be negative.")
+        if not 0 <= self.margin <= 1:
+            raise TrainingError(f"The margin of forgetting is {self.margin}; it lies between 0 and 1.")
 
 
 class Run:
@@ -138,7 +144,10 @@ class Run:
             raise TrainingError(f"{self.folder} holds another run (it differs in {differs}); choose another folder.")
         if is_first():
             self.folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(wanted, indent=2) + "\n")
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(wanted, indent=2) + "\n")
+        if (done := _adapter_of(self.folder)) is not None:
+            raise TrainingError(f"The run in {self.folder} is done, its adapter is {done}; choose another folder.")
 
     def _parent(self) -> AdapterInfo | None:
         if self.job.parent is None:
@@ -201,7 +210,10 @@ class Run:
         )
 
     def _measure(self, before: ModelStack, info: AdapterInfo, snapshot: Snapshot) -> Verdict:
-        """Before and after on the held-out new clips and on the bundled ones, and what the gate says to it."""
+        """Before and after on the held-out new clips and on the bundled ones, and what the gate says to it.
+
+        It also asks whether the new clips agree with the stack as it was, all of them, for a wrong hold-out hides that.
+        """
         after = self.load()
         apply(after, info)
         what = What("chat" in self.job.components, "segmenter" in self.job.components)
@@ -212,7 +224,8 @@ class Run:
             cache = self.cache or self.folder / "features"
             old, new = (measure(stack, wanted, names, what, cache, self.progress.count) for stack in (before, after))
             changes.append(compare(old, new))
-        verdict = judge(self.job.components, *changes, margin=self.job.margin)
+        said = agreements(Eye(before, self.cache), snapshot.clips, self.progress.count)
+        verdict = judge(self.job.components, *changes, margin=self.job.margin, agreement=said)
         with replacing(self.folder / "gate.json") as temporary:
             temporary.write_text(json.dumps(verdict.to_document(), indent=2) + "\n")
         return verdict
@@ -222,6 +235,14 @@ def resumed_parent(folder: Path) -> tuple[str | None] | None:
     """The parent of the run in a folder, None without a run; the active adapter may have changed meanwhile."""
     path = folder / "job.json"
     return (json.loads(path.read_text())["parent"],) if path.exists() else None
+
+
+def _adapter_of(folder: Path) -> str | None:
+    """The adapter that the run in a folder has told of, None before it is done."""
+    path = folder / "progress.jsonl"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    done = [line for line in lines if '"stage": "done"' in line and line.endswith("}")]
+    return str(json.loads(done[-1])["adapter"]) if done else None
 
 
 def describe(verdict: Verdict) -> str:
@@ -234,7 +255,7 @@ def describe(verdict: Verdict) -> str:
             lines.append(
                 f"  {one.metric:20} {one.before:.3f} → {one.after:.3f}  {one.gain:+.3f}{interval}  ({one.n_clips})"
             )
-    lines.append("Better: it may be adopted." if verdict.adopt else "Not adopted.")
+    lines.append("Better: it may be adopted." if verdict.adopt else f"Not adopted: {verdict.answer}.")
     return "\n".join([*lines, *(f"  {reason}." for reason in verdict.reasons)])
 
 

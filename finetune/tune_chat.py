@@ -8,6 +8,7 @@ checkpoints, resuming, several processes (`accelerate launch -m finetune …`).
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -247,8 +248,20 @@ def _fit(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
-    checkpoints = sorted(out_dir.glob("checkpoint-*/trainer_state.json"))
-    trainer.train(resume_from_checkpoint=True if checkpoints else None)
+    trainer.train(resume_from_checkpoint=last_checkpoint(out_dir))
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint; the state is written last, so one without it was killed half way."""
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _reads(path)]
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
+
+
+def _reads(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        return False
 
 
 class _Numbers(Dataset[dict[str, int]]):

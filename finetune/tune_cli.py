@@ -102,7 +102,9 @@ def _train(args: argparse.Namespace) -> int:
         parent = (named.get(args.parent, args.parent),)
 
     def collect() -> Found:
-        return from_folder(args.data) if args.data else from_store(Store(args.store, read_only=True))
+        found = from_folder(args.data) if args.data else from_store(Store(args.store, read_only=True))
+        sys.stderr.write("".join(f"left out: {why}\n" for why in found.left_out))
+        return found
 
     job = Job(
         components=_components(args, COMPONENTS),
@@ -187,5 +189,7 @@ def _calibrate(args: argparse.Namespace) -> int:
         Store(args.store, read_only=True), profile=args.profile, alerts_per_day=args.alerts, camera=args.camera
     )
     calibrations.save(args.out)
-    sys.stdout.write(f"{describe(calibrations)}\n{args.out}\n")
+    sys.stdout.write(
+        f"{describe(calibrations)}\n{args.out}: python -m workbench analyze CLIP --calibration {args.out}\n"
+    )
     return 0

@@ -13,7 +13,6 @@ from finetune.calibrate import (
     Scored,
     calibrate,
     calibrate_store,
-    camera_of,
     describe,
     labels_of,
     load_calibrations,
@@ -22,10 +21,12 @@ from finetune.calibrate import (
 from finetune.metrics import roc_auc
 from finetune.records import TrainingClip
 from tests.store_support import empty_store, store_with_clip
+from tests.tiny_stack import tiny_stack
+from workbench.calibration import camera_of, read_fusions
 from workbench.corrections import log
 from workbench.corrections.history import edit, save
 from workbench.corrections.log import Author, Change
-from workbench.errors import DataError, InputError
+from workbench.errors import DataError, InputError, StackError
 from workbench.stack.fusion import Fusion
 
 MINUTE = 60.0
@@ -35,7 +36,7 @@ BASE = Fusion(scorer=1.0, motion=0.0, heatmap=0.0)
 
 def footage(camera: str, number: int, *, event: tuple[float, float] | None, noise: float = 0.25) -> Scored:
     """Ten minutes of a camera; its false peaks reach `noise`, an event 0.7."""
-    rng = np.random.default_rng((hash(camera) % 97, number))
+    rng = np.random.default_rng((sum(camera.encode()), number))
     score = 0.05 + noise * (rng.random(len(TIMES)) < 0.004) + 0.02 * rng.random(len(TIMES))
     if event:
         score[(event[0] <= TIMES) & (event[1] > TIMES)] = 0.7
@@ -103,6 +104,23 @@ def test_calibrations_are_read_back(tmp_path: Path) -> None:
     (tmp_path / "calibration.json").write_text("{}")
     with pytest.raises(DataError, match="holds no calibration"):
         load_calibrations(tmp_path / "calibration.json")
+
+
+def test_a_camera_is_scored_by_its_own_calibration_and_no_other(tmp_path: Path) -> None:
+    made = calibrate([*recorded("gate", 0.1), *recorded("yard", 0.5)], BASE, profile="tiny", alerts_per_day=200)
+    path = tmp_path / "calibration.json"
+    replace(made, pattern="^[a-z]+").save(path)
+    stack = tiny_stack(tmp_path / "weights")
+    assert read_fusions(path).apply(stack, "yard_2024") == "yard"
+    assert stack.fusion == made.fusion_for("yard") != made.fusion_for("gate")
+    with pytest.raises(DataError, match=r"The camera 'roof' .* calibrated are: gate, yard"):
+        read_fusions(path).apply(stack, "roof_1")
+    stack.adapter = "night"
+    with pytest.raises(StackError, match="not for tiny with the adapter night"):
+        read_fusions(path).apply(stack, "yard_2024")
+    path.write_text('{"cameras": {"a": {"fusion": {"scorer": -1}}}, "profile": "tiny", "pattern": "("}')
+    with pytest.raises(DataError, match="holds no calibration"):
+        read_fusions(path)
 
 
 @pytest.mark.parametrize("budget", [0, -1, float("nan")])

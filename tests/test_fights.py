@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.fights import Sample, cross_validate, folds_of
+from finetune.fights import Sample, cross_validate, folds_of, moving_of
+from finetune.kernel import KernelRidge
 from finetune.loop import LoopConfig
 from finetune.tune_scorer import ScorerTuning
 from workbench.errors import DataError
@@ -24,7 +25,8 @@ def samples(count: int, strength: float) -> list[Sample]:
         rng = np.random.default_rng(i)
         cls = rng.standard_normal((12, 16)).astype(np.float32)
         cls[:, 0] += strength * (i % 2)
-        made.append(Sample(f"{i}.mp4", cls, rng.standard_normal(5), i % 2))
+        other = [rng.standard_normal(size) for size in (5, 7, 6)]
+        made.append(Sample(f"{i}.mp4", cls, float(other[0][0]), *other, i % 2))
     return made
 
 
@@ -53,6 +55,30 @@ def test_what_can_be_learned_is_learned() -> None:
     assert len(document["fold_accuracy"]) == len(document["fold_seconds"]) == 2
     assert len(document["wrong"]) == round(40 * (1 - document["accuracy"]))
     json.dumps(document)
+
+
+def test_what_moves_is_told_by_where_and_how_it_moves() -> None:
+    still, rng = np.zeros((12, 16, 16), np.float32), np.random.default_rng(0)
+    small, wide = still.copy(), still.copy()
+    small[:, 3:5, 3:5] = 0.9
+    wide[:, ::3, ::3] = rng.uniform(0.2, 0.9, (12, 6, 6))
+    vectors = [moving_of(saliency, np.zeros(12)) for saliency in (still, small, wide)]
+    assert all(np.isfinite(vector).all() and vector.shape == vectors[0].shape for vector in vectors)
+    assert np.abs(vectors[1] - vectors[2]).max() > 0.5
+    assert np.isfinite(moving_of(small[:1], np.zeros(1))).all(), "a clip of one frame"
+
+
+def test_the_decision_hears_what_tells_beside_what_does_not() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(160) % 2
+    telling, noise = rng.standard_normal((160, 4)) + 1.5 * labels[:, None], rng.standard_normal((160, 60))
+    made = KernelRidge.fit([telling[:80], noise[:80]], labels[:80], ((0, 1), (1,)))
+    sure = made([telling[80:], noise[80:]])
+    assert ((sure > 0.5) == labels[80:]).mean() >= 0.85
+    assert sure.min() >= 0
+    assert sure.max() <= 1
+    deaf = KernelRidge.fit([noise[:80]], labels[:80], ((0,),))([noise[80:]])
+    assert np.abs(deaf - 0.5).mean() < np.abs(sure - 0.5).mean(), "what tells nothing makes nobody sure"
 
 
 def test_labels_without_a_reason_are_not_learned() -> None:

@@ -18,7 +18,8 @@ from tests.test_page_editing import Settled
 from workbench.corrections.taxonomy import open_store
 
 pytestmark = pytest.mark.browser
-CLIPS, STEPS = 10, 80
+CLIPS, STEPS = 20, 80
+"""So many clips that the gate can tell better from chance."""
 MISTAKEN = 1
 """The clip that a person corrects: people run for a train, which the bundled stack takes for an event."""
 TRAINING_LIMIT_MS = 240_000
@@ -111,6 +112,7 @@ def test_correct_train_compare_adopt_and_the_clip_is_judged_right(
     # Before and after, side by side; nothing is in use yet.
     table = room.get_by_role("table", name="Your held-out clips")
     expect(table.locator("[data-metric=frame_auc]")).to_have_attribute("data-way", "up")
+    expect(room.get_by_role("group", name="Before and after")).to_have_attribute("data-adopt", "true")
     expect(room.get_by_role("img", name="Curves of Scorer")).to_be_visible()
     analyst.snap("tuning")
     assert rows(app, "SELECT state, decision FROM jobs") == [("done", None)]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from finetune.agreement import BEFORE, MOTION, compared
 from finetune.errors import TrainingError
 from finetune.gate import Change, compare, judge
 from finetune.measure import ClipResult
@@ -187,7 +188,56 @@ def test_what_the_hold_out_cannot_tell_is_not_adopted() -> None:
     json.dumps(verdict.to_document())
 
 
-def test_a_rise_that_may_be_chance_says_so() -> None:
-    verdict = judge(["scorer"], [Change("frame_auc", 0.7, 0.75, (-0.1, 0.2), 3)], [])
-    assert verdict.adopt
-    assert "with 3 clips that may be chance" in verdict.reasons[0]
+def test_a_rise_that_may_be_chance_is_too_few_to_tell() -> None:
+    verdict = judge(["scorer"], [Change("frame_auc", 0.7, 0.75, (-0.1, 0.2), 9)], [])
+    assert (verdict.adopt, verdict.answer) == (False, "too few to tell")
+    assert "which 9 clips do not tell from chance (-0.100 to +0.200)" in verdict.reasons[0]
+    assert judge(["scorer"], [Change("frame_auc", 0.7, 0.75, (0.01, 0.2), 9)], []).answer == "better"
+
+
+def test_a_handful_of_clips_tells_nothing_however_good_it_looks() -> None:
+    few = judge(["scorer"], [Change("frame_auc", 0.5, 1.0, (0.4, 0.5), 4)], [])
+    assert (few.adopt, few.answer) == (False, "too few to tell")
+    assert "4 held-out clips are too few to tell (5 at least)" in few.reasons[0]
+    calm, odd = results(0.05), results(0.3)
+    one_kind = [
+        [one for one in made if not one.label][:4] + [one for one in made if one.label][:1] for made in (calm, odd)
+    ]
+    [change] = [change for change in compare(*one_kind) if change.metric == "clip_auc"]
+    assert change.hangs_on_one
+    assert "alone shows one of the kinds" in judge(["scorer"], [change], []).reasons[0]
+
+
+def test_of_several_components_one_that_is_better_is_enough_and_none_may_fall() -> None:
+    scorer, heatmap = Change("frame_auc", 0.7, 0.9, (0.1, 0.3), 9), Change("pixel_ap", 0.5, 0.49, (-0.1, 0.1), 9)
+    assert judge(["scorer", "heatmap"], [scorer, heatmap], []).adopt
+    fell = Change("pixel_ap", 0.5, 0.45, (-0.1, 0.1), 9)
+    assert judge(["scorer", "heatmap"], [scorer, fell], []).answer == "not better"
+    surely = Change("pixel_ap", 0.5, 0.49, (-0.02, -0.001), 9)
+    assert judge(["scorer", "heatmap"], [scorer, surely], []).answer == "not better"
+
+
+def test_corrections_that_contradict_everything_are_shown_to_a_person() -> None:
+    labels, frames = [0, 1] * 6, [None] * 12
+    rising = [
+        {MOTION: np.array([0.2 + 0.5 * y + i / 99]), BEFORE: np.array([0.1 + 0.8 * y])} for i, y in enumerate(labels)
+    ]
+    names = [f"clip{i}" for i in range(12)]
+    honest = compared(names, labels, frames, rising)
+    assert honest.in_words() == ""
+    better = [Change("frame_auc", 0.1, 0.9, (0.6, 0.9), 9)]
+    assert judge(["scorer"], better, [], agreement=honest).adopt
+    turned = compared(names, [1 - y for y in labels], frames, rising)
+    refused = judge(["scorer"], better, [], agreement=turned)
+    assert (refused.adopt, refused.answer) == (False, "contradicted")
+    assert "of 12 clips say the opposite of what" in refused.reasons[0]
+    assert json.loads(json.dumps(refused.to_document()))["agreement"]["odd"] == list(turned.odd)
+    halfway = [{MOTION: row[MOTION], BEFORE: 1 - row[BEFORE]} for row in rising]
+    assert compared(names, labels, frames, halfway).in_words() == "", "what moves surely speaks for them"
+
+
+def test_the_clips_that_contradict_most_are_named_first() -> None:
+    labels = [0, 0, 0, 1, 1, 1]
+    tops = [0.1, 0.2, 0.95, 0.8, 0.9, 0.05]
+    scores = [{MOTION: np.array([top]), BEFORE: np.array([top])} for top in tops]
+    assert compared(list("abcdef"), labels, [None] * 6, scores).odd[:2] == ("c", "f")

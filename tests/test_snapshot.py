@@ -53,6 +53,13 @@ def test_few_clips_still_hold_out_one_of_each_kind() -> None:
             assert {one.label for one in snapshot.of(side)} == {0, 1}
 
 
+def test_enough_of_each_kind_are_held_out_to_tell_something() -> None:
+    for start in range(0, 200, 20):
+        snapshot = freeze([clip(start + i, i % 2) for i in range(20)])
+        assert all(sum(one.label == label for one in snapshot.of("hold_out")) >= 3 for label in (0, 1))
+        assert len(snapshot.of("train")) >= 8
+
+
 def test_what_was_tested_on_once_is_never_trained_on() -> None:
     clips = many(20)
     trained = next(one for one in clips if side_of(one.sha256) == "train")

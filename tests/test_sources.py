@@ -10,10 +10,12 @@ import pytest
 from finetune.sources import from_folder, from_store
 from tests.drawn import write_clip
 from tests.store_support import empty_store, square
+from workbench.__main__ import main
 from workbench.corrections.clips import ensure_clip, record_of
 from workbench.corrections.history import add, edit, save
 from workbench.corrections.log import ensure_annotator
 from workbench.corrections.store import Store
+from workbench.corrections.verify import verify
 from workbench.errors import DataError
 from workbench.probe import probe
 from workbench.prompts import INSTANCE_QUESTION, STANDARD_QUESTIONS
@@ -81,7 +83,42 @@ def test_a_file_that_is_gone_is_left_out_and_named(tmp_path: Path) -> None:
     gone.unlink()
     found = from_store(store)
     assert [clip.name for clip in found.clips] == ["a"]
-    assert found.left_out == [f"b: its file {gone} is gone."]
+    [why] = found.left_out
+    assert why.startswith(f"b: its file is not in {tmp_path} any more; open it again on the page")
+    assert "python -m workbench db attach FOLDER" in why
+
+
+def test_clips_that_have_moved_are_found_again_by_their_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, names = empty_store(tmp_path), ("a", "b", "c")
+    clips = [write_clip(tmp_path / f"{name}.mp4", n_frames=20 + k) for k, name in enumerate(names)]
+    for clip in clips:
+        stored(store, clip)
+    moved = tmp_path / "elsewhere" / "deep"
+    moved.mkdir(parents=True)
+    clips[0].rename(moved / "another name.mp4")
+    clips[1].unlink()
+    (moved / "b.mp4").write_bytes(b"not what it was")
+    assert [clip.name for clip in from_store(store).clips] == ["c"]
+    assert main(["db", "attach", "--db", str(store.path), str(tmp_path / "elsewhere")]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"found      a: {moved / 'another name.mp4'}",
+        f"still gone b: it was {clips[1]}",
+    ]
+    found = {clip.name: clip.path for clip in from_store(store).clips}
+    assert found == {"a": str(moved / "another name.mp4"), "c": str(clips[2])}
+    assert verify(store).fault is None
+    assert main(["db", "attach", "--db", str(store.path), str(tmp_path / "nowhere")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
+
+
+def test_all_files_gone_names_one_and_the_way_back(tmp_path: Path) -> None:
+    store, clip = empty_store(tmp_path), write_clip(tmp_path / "a.mp4")
+    stored(store, clip)
+    clip.unlink()
+    with pytest.raises(DataError, match=r"No approved clip of .* can be read. The first is a: .* db attach FOLDER"):
+        from_store(store)
 
 
 def test_no_approved_corrections_is_a_sentence(tmp_path: Path) -> None:

@@ -9,15 +9,19 @@ import pytest
 
 from finetune.guard import Progress
 from workbench.errors import InputError
-from workbench.training_status import PROGRESS, read_status
+from workbench.job_files import PROGRESS, read_status
 
 
 def run_of(root: Path, name: str) -> Progress:
     return Progress(root / name / PROGRESS)
 
 
+def values(status: dict, *names: str) -> tuple:
+    return tuple(status[name] for name in names)
+
+
 def test_nothing_trained_yet(tmp_path: Path) -> None:
-    assert read_status(tmp_path / "nowhere").state == "none"
+    assert read_status(tmp_path / "nowhere")["state"] == "none"
     with pytest.raises(InputError, match="none yet"):
         read_status(tmp_path, "first")
 
@@ -25,22 +29,22 @@ def test_nothing_trained_yet(tmp_path: Path) -> None:
 def test_a_run_is_followed_from_its_start_to_its_verdict(tmp_path: Path) -> None:
     told = run_of(tmp_path, "first")
     told.tell("start", components=["scorer"])
-    assert read_status(tmp_path).state == "running"
+    assert read_status(tmp_path)["state"] == "running"
     told.count("encode", 3, 12)
-    assert (read_status(tmp_path, "first").stage, read_status(tmp_path, "first").fraction) == ("encode", 0.25)
+    assert values(read_status(tmp_path, "first"), "stage", "fraction") == ("encode", 0.25)
     after = told.watch("scorer", steps=10)
     after(0, 0.9)
     after(9, 0.25)
     status = read_status(tmp_path)
-    assert (status.step, status.steps, status.loss, status.fraction) == (10, 10, 0.25, 1.0)
+    assert values(status, "step", "steps", "loss", "fraction") == (10, 10, 0.25, 1.0)
     whole = told.path.read_text()
     told.path.write_text(whole + '{"at": "20')  # a line that is being written
-    assert read_status(tmp_path).stage == "scorer"
+    assert read_status(tmp_path)["stage"] == "scorer"
     told.path.write_text(whole)
     told.tell("done", adapter="night", adopt=False, reasons=["frame_auc fell"])
     status = read_status(tmp_path)
-    assert (status.state, status.adapter, status.adopt, status.loss) == ("done", "night", False, 0.25)
-    assert status.to_document()["reasons"] == ["frame_auc fell"]
+    assert values(status, "state", "adapter", "adopt", "loss") == ("done", "night", False, 0.25)
+    assert status["reasons"] == ["frame_auc fell"]
 
 
 def test_a_failed_run_says_why_and_the_newest_is_meant_where_none_is_named(tmp_path: Path) -> None:
@@ -48,8 +52,8 @@ def test_a_failed_run_says_why_and_the_newest_is_meant_where_none_is_named(tmp_p
     run_of(tmp_path, "new").tell("failed", error="The disk is full.")
     os.utime(tmp_path / "old" / PROGRESS, ns=(1, 1))
     status = read_status(tmp_path)
-    assert (status.run, status.state, status.error) == ("new", "failed", "The disk is full.")
-    assert read_status(tmp_path, "old").state == "done"
+    assert values(status, "run", "state", "error") == ("new", "failed", "The disk is full.")
+    assert read_status(tmp_path, "old")["state"] == "done"
 
 
 @pytest.mark.parametrize("name", ["..", "../..", "/etc", ".hidden"])

@@ -26,9 +26,10 @@ from finetune.loop import LoopConfig
 from finetune.metrics import roc_auc
 from finetune.records import TrainingClip
 from finetune.registry import Registry
+from finetune.snapshot import freeze
 from finetune.sources import Found
 from finetune.tune import Job, Run
-from finetune.tune_chat import ChatTuning, tune_chat
+from finetune.tune_chat import ChatTuning, last_checkpoint, tune_chat
 from finetune.tune_heatmap import HeatmapTuning
 from finetune.tune_scorer import Row, ScorerTuning
 from tests.tiny_stack import tiny_backbone
@@ -243,23 +244,76 @@ def test_from_corrections_to_an_adapter_with_a_verdict(tmp_path: Path) -> None:
     ).read_bytes()
     with pytest.raises(TrainingError, match=r"another run \(it differs in seed\)"):
         scorer_run(tmp_path, clips, seed=7).run()
+    with pytest.raises(TrainingError, match=f"is done, its adapter is {info.name}"):
+        scorer_run(tmp_path, clips).run()
+    assert len(Registry(tmp_path / "registry").all()) == 2
 
 
-def test_flipped_labels_are_refused_by_the_gate(tmp_path: Path) -> None:
-    clips = drawn_clips(tmp_path / "clips", 16)
-    good, _ = finished(scorer_run(tmp_path, clips))
-    whole = (0.0, 3.0)
-    poisoned = [
-        replace(one, label=1 - one.label, spans_s=() if one.label else (whole,), category=None, entities=())
-        for one in clips
-    ]
-    held = {sha for sha, side in good.lineage["dataset"]["sides"].items() if side == "hold_out"}
-    mixed = [right if right.sha256 in held else wrong for right, wrong in zip(clips, poisoned, strict=True)]
-    info, verdict = finished(scorer_run(tmp_path, mixed, "poisoned", parent=good.name))
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [({"seed": -1}, "must not be negative"), ({"bundled": -3}, "must not be"), ({"margin": float("nan")}, "margin")],
+)
+def test_numbers_that_make_no_sense_are_refused_before_anything_is_written(changes: dict, sentence: str) -> None:
+    with pytest.raises(TrainingError, match=sentence):
+        Job(components=("scorer",), **changes)
+
+
+def test_a_checkpoint_that_was_killed_half_way_is_passed_over(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path) is None
+    for step, state in ((9, '{"global_step": 9}'), (10, '{"global_step": 10}'), (11, '{"glo'), (12, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+
+
+def turned_round(clip: TrainingClip) -> TrainingClip:
+    """The clip with its label turned round: abnormal from start to end, or normal throughout."""
+    spans = () if clip.label else ((0.0, 3.0),)
+    return replace(clip, label=1 - clip.label, spans_s=spans, category=None, entities=())
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AdapterInfo, Verdict]:
+    """A run that learned from twenty honest clips, and what the gate said."""
+    folder = tmp_path_factory.mktemp("honest")
+    return folder, *finished(scorer_run(folder, drawn_clips(folder / "clips", 20)))
+
+
+def test_honest_corrections_of_twenty_clips_are_adopted(honest: tuple[Path, AdapterInfo, Verdict]) -> None:
+    folder, info, verdict = honest
+    [rise] = [change for change in verdict.new if change.metric == "frame_auc"]
+    assert rise.n_clips >= 5
+    assert rise.ci95 is not None
+    assert rise.ci95[0] > 0
+    assert (verdict.adopt, verdict.answer) == (True, "better")
+    assert Registry(folder / "registry").activate(info.name).active == info.name
+    assert not verdict.agreement.contradiction
+
+
+@pytest.mark.parametrize("count", [8, 20])
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_flipped_labels_are_refused_by_the_gate(
+    honest: tuple[Path, AdapterInfo, Verdict], count: int, *, everywhere: bool
+) -> None:
+    """Whether the clips kept for the comparison are right, or turned round like those that are learned from."""
+    folder, good, _ = honest
+    clips = drawn_clips(folder / "other", count, first=100)
+    held = set() if everywhere else {clip.sha256 for clip in freeze(clips).of("hold_out")}
+    mixed = [clip if clip.sha256 in held else turned_round(clip) for clip in clips]
+    name = f"poisoned{count}{everywhere}"
+    info, verdict = finished(scorer_run(folder, mixed, name, parent=good.name))
     assert not verdict.adopt
-    assert any("fell" in reason for reason in verdict.reasons)
+    if everywhere:
+        assert verdict.answer == "contradicted"
+        assert "labels may be turned round" in verdict.reasons[0]
+    else:
+        assert verdict.answer in ("contradicted", "not better", "too few to tell")
+    registry = Registry(folder / "registry")
     with pytest.raises(TrainingError, match="is not adopted"):
-        Registry(tmp_path / "registry").activate(info.name)
+        registry.activate(info.name)
+    overruled = registry.activate(info.name, by="ann", reason="I have looked at all of them", override=True)
+    assert overruled.decisions[-1]["override"]
 
 
 def test_bad_data_end_in_a_sentence_and_leave_no_adapter(tmp_path: Path) -> None:

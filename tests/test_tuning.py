@@ -63,7 +63,9 @@ def test_what_there_is_to_learn_from_is_counted(tmp_path: Path) -> None:
     store, clip = store_with_clip(tmp_path)
     assert count_data(store) == Counts(waiting=1)
     history.save(store, clip.id, [history.edit("video", "video", "state", "done")], annotator="ann")
-    assert count_data(store) == Counts(gone=1), "its file was never there"
+    gone = count_data(store)
+    assert (gone.clips, gone.gone, gone.lost) == (0, 1, clip.name), "its file was never there"
+    assert f"The file of {clip.name} is not where it was" in str(gone.missing("scorer"))
     media = tmp_path / "street.mp4"
     media.touch()
     info = analysis().clip

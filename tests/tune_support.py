@@ -64,7 +64,7 @@ def drawn_clip(folder: Path, seed: int, *, abnormal: bool, times: bool = True, m
     )
 
 
-def drawn_clips(folder: Path, count: int = 12) -> list[TrainingClip]:
+def drawn_clips(folder: Path, count: int = 12, first: int = 0) -> list[TrainingClip]:
     """Clips in turn abnormal and normal."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [drawn_clip(folder, seed, abnormal=seed % 2 == 0) for seed in range(count)]
+    return [drawn_clip(folder, seed, abnormal=seed % 2 == 0) for seed in range(first, first + count)]

@@ -86,6 +86,9 @@ def _add_analyze(commands: Any) -> None:
     )
     analyze.add_argument("--frames", type=int, metavar="N", help="how many of them (default: as the profile says)")
     analyze.add_argument("--threshold", type=float, metavar="X", help="score from which a moment is abnormal")
+    analyze.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="of its camera, as python -m finetune calibrate writes it"
+    )
     analyze.add_argument("--instances", action="store_true", help="find, track and describe who takes part")
     analyze.add_argument("--heatmaps", action="store_true", help="write heatmaps.npz")
     analyze.add_argument("--overlay", action="store_true", help="write overlay.mp4: heatmap, masks and score strip")
@@ -115,12 +118,16 @@ def analyze_clip(args: argparse.Namespace) -> int:
 
     profile = get_profile(args.profile)
     with Clip.open(args.clip) as clip:
+        from workbench.calibration import read_fusions
         from workbench.stack.loading import ModelStack
         from workbench.workflow import Request, carry_out, prepare_folder, write_outputs
 
         request = Request(tuple(args.ask), args.instances, args.sampler, args.frames, args.threshold)
+        fusions = read_fusions(args.calibration) if args.calibration else None
         folder = prepare_folder(args.out or Path("out") / args.clip.stem)
         stack = ModelStack.load(profile, **cli_models.stack_options(args))
+        if fusions is not None:
+            fusions.apply(stack, args.clip.stem)
         with StageBar() as bar:
             analysis = carry_out(clip, stack, request, progress=bar)
             bar("write", 0.0, None)

@@ -53,6 +53,10 @@ def _add_db_commands(parser: argparse.ArgumentParser) -> None:
     _add_db(backup)
     backup.add_argument("out", type=Path, metavar="FILE", help="the copy to write")
     backup.set_defaults(command=backup_store)
+    found = commands.add_parser("attach", help="find clips whose files have moved, by their content, below a folder")
+    _add_db(found)
+    found.add_argument("folder", type=Path, metavar="FOLDER", help="where the videos lie now")
+    found.set_defaults(command=attach_clips)
     info = commands.add_parser("info", help="counts and size")
     _add_db(info)
     info.set_defaults(command=show_info)
@@ -117,6 +121,20 @@ def backup_store(args: argparse.Namespace) -> int:
     path = existing_store(args.db).backup(args.out)
     sys.stdout.write(f"wrote {path}: {path.stat().st_size} bytes\n")
     return 0
+
+
+def attach_clips(args: argparse.Namespace) -> int:
+    """`db attach`: a line for each clip whose file was gone; exit code 1 if some still are."""
+    from workbench.corrections.attach import attach_folder
+
+    result = attach_folder(existing_store(args.db), args.folder)
+    for clip in result.found:
+        sys.stdout.write(f"found      {clip.name}: {clip.path}\n")
+    for clip in result.gone:
+        sys.stdout.write(f"still gone {clip.name}: it was {clip.path}\n")
+    if not result.found and not result.gone:
+        sys.stdout.write("all clips lie where they did\n")
+    return EXIT_FAULT if result.gone else 0
 
 
 def show_info(args: argparse.Namespace) -> int:

@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import InputError
+
 PROGRESS, GATE, LOG = "progress.jsonl", "gate.json", "log.txt"
 TAIL_LINES = 40
 TAIL_BYTES = 8000
@@ -33,23 +35,42 @@ class RunView:
     """Where a run stands.
 
     Attributes:
-        stage: what it does now, as training calls it; "" before it has said anything.
+        stage: what it does now, as training calls it; "" before it has said anything. at: when it said so last.
         fraction: of that stage, in [0, 1]; None where it does not count.
         eta_s: until that stage ends, None where nothing can be said.
+        step, steps, loss: of the newest training step.
         curves: by component. summary: the counts of the frozen data. gate: the verdict, once there is one.
-        outcome: "done", "failed" or None while neither was said. adapter, error: what it then said.
+        outcome: "done", "failed" or None while neither was said. adapter, adopt, reasons, error: what it then said.
     """
 
     stage: str = ""
+    at: str = ""
     fraction: float | None = None
     eta_s: float | None = None
+    step: int | None = None
+    steps: int | None = None
+    loss: float | None = None
     curves: dict[str, Curve] = field(default_factory=dict)
     summary: Row = field(default_factory=dict)
     gate: Row | None = None
     outcome: str | None = None
     adapter: str | None = None
+    adopt: bool | None = None
+    reasons: tuple[str, ...] = ()
     error: str = ""
     tail: list[str] = field(default_factory=list)
+
+    def to_status(self, run: str) -> Row:
+        """How the run of that name stands, as JSON values; one that was killed stays `running`, `at` says since when.
+
+        `state` is "running", "done" or "failed"; the outcome is told of a run that has ended.
+        """
+        return {
+            "run": run, "state": self.outcome or "running", "stage": self.stage, "at": self.at,
+            "fraction": 1.0 if self.outcome == "done" else self.fraction,
+            "step": self.step, "steps": self.steps, "loss": self.loss, "adapter": self.adapter, "adopt": self.adopt,
+            "reasons": list(self.reasons), "error": self.error or None,
+        }  # fmt: skip
 
 
 def read_run(folder: Path) -> RunView:
@@ -58,6 +79,23 @@ def read_run(folder: Path) -> RunView:
     view.gate = _document(folder / GATE)
     view.tail = tail(folder / LOG)
     return view
+
+
+def read_status(root: Path, run: str = "") -> Row:
+    """How a run below `root` stands, as `RunView.to_status`; the one heard of last if none is named.
+
+    The state is "none" where nobody has trained yet.
+
+    Raises:
+        InputError: there is no run of that name.
+    """
+    runs = {path.parent.name: path for path in sorted(root.glob(f"[!.]*/{PROGRESS}"))}
+    if not run and not runs:
+        return RunView(outcome="none").to_status("")
+    name = run or max(runs, key=lambda name: runs[name].stat().st_mtime_ns)
+    if name not in runs:
+        raise InputError(f"There is no training run '{run}'; there are: {', '.join(runs) or 'none yet'}.")
+    return view_of(_rows(runs[name])).to_status(name)
 
 
 def view_of(rows: Iterable[Row]) -> RunView:
@@ -70,12 +108,15 @@ def view_of(rows: Iterable[Row]) -> RunView:
             view.summary, view.outcome, view.error = row, None, ""
         elif stage in ("done", "failed"):
             view.outcome, view.adapter, view.error = stage, row.get("adapter"), str(row.get("error") or "")
+            view.adopt, view.reasons = row.get("adopt"), tuple(str(reason) for reason in row.get("reasons", ()))
         elif "step" in row:
             _add_point(view.curves.setdefault(stage, Curve()), row)
+            if "loss" in row:
+                view.step, view.steps, view.loss = row["step"], row.get("steps"), row["loss"]
         done, of = _counted(row)
         if begun is None or stage != view.stage or done < begun[1]:
             begun = row.get("at"), done
-        view.stage = stage
+        view.stage, view.at = stage, str(row.get("at", ""))
         view.fraction = None if not of else min(1.0, done / of)
         view.eta_s = _eta_s(begun, row.get("at"), done, of)
     for curve in view.curves.values():
@@ -143,7 +184,7 @@ def _rows(path: Path) -> list[Row]:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict):
+        if isinstance(row, dict) and "stage" in row:
             rows.append(row)
     return rows
 

@@ -24,6 +24,10 @@ from workbench.decode import Orientation, decoded_frames, open_container, orient
 from workbench.errors import ClipError
 from workbench.records import ClipInfo
 
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp", ".ogv"}
+)
+"""What video files in a folder are called."""
 HIDDEN_FRAME_CODECS = frozenset({"vp8"})  # some of its packets are references that are never shown
 HEAD_FRAMES = 4  # enough to pass the leading pictures that a cut group of pictures loses
 DEFAULT_RATE = Fraction(25)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.adapters import AdapterInfo, read_adapter
+from workbench.corrections.attach import HOW, has_file
 from workbench.corrections.clips import reviewed_clips
 from workbench.corrections.log import MAIN
 from workbench.corrections.store import Store
@@ -116,7 +117,8 @@ def _within(what: str, value: float, low: float, high: float) -> None:
 class Counts:
     """What a store has to learn from: reviewed clips that are done, and of those what each component reads.
 
-    `waiting` clips are in the store but not done; `gone` are done but their file is not there any more.
+    `waiting` clips are in the store but not done; `gone` are done but their file is not there any more, `lost` is the
+    name of the first of them.
     """
 
     clips: int = 0
@@ -127,9 +129,12 @@ class Counts:
     texts: int = 0
     waiting: int = 0
     gone: int = 0
+    lost: str = ""
 
     def missing(self, component: str) -> str | None:
         """Why a component cannot learn from these, a sentence; None where it can."""
+        if not self.clips and self.gone:
+            return f"The file of {self.lost} is not where it was, nor any other approved one: {HOW}."
         if not self.clips:
             return "No clip is approved yet: review one and press “Done”."
         if component == "scorer" and self.clips < 2:
@@ -143,13 +148,15 @@ class Counts:
 
 def count_data(store: Store, layer: str = MAIN) -> Counts:
     """What the store has to learn from now."""
-    seen = dict.fromkeys((item.name for item in fields(Counts)), 0)
+    seen = dict.fromkeys((item.name for item in fields(Counts) if item.name != "lost"), 0)
+    lost = ""
     for reviewed in reviewed_clips(store, layer):
         if reviewed.state != "done":
             seen["waiting"] += 1
             continue
-        if reviewed.clip.path is None or not Path(reviewed.clip.path).is_file():
+        if not has_file(reviewed.clip):
             seen["gone"] += 1
+            lost = lost or reviewed.clip.name
             continue
         masked = [instance.instance.masks_rle for instance in reviewed.instances]
         seen["clips"] += 1
@@ -158,7 +165,7 @@ def count_data(store: Store, layer: str = MAIN) -> Counts:
         seen["masks"] += sum(map(len, masked))
         seen["masked_clips"] += any(len(masks) > 1 for masks in masked)
         seen["texts"] += _texts(reviewed)
-    return Counts(**seen)
+    return Counts(**seen, lost=lost)
 
 
 def _texts(reviewed: ReviewedClip) -> int:

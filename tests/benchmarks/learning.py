@@ -2,7 +2,7 @@
 
 few      N corrected clips of a camera and a kind of event that nothing was trained on; judged on other clips of it
 resume   the same run whole, and killed half way and gone on with
-poison   labels turned round on every clip that is learned from; the gate must refuse
+poison   labels turned round, of 8 clips and of N, on all of them and on those that are learned from; the gate must refuse
 fights   five folds by clip over a folder of labelled real clips
 """
 
@@ -56,7 +56,8 @@ def few_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
         old, new = known["frame_auc"]["before"], known["frame_auc"]["after"]
         rows.append(Row("  frame ROC-AUC on the bundled hold-out", f"{old:.3f} → {new:.3f}", "at most 0.02 lost"))
     rows.append(Row("  wall time of the run, everything included", f"{cost.wall_s:.0f} s", "at most 600 s"))
-    rows.append(Row("  the gate", "adopts" if gate["adopt"] else f"refuses: {gate['reasons'][0]}"))
+    rows.append(Row("  the gate", _said(gate), "adopts"))
+    rows.append(Row("  because", str(gate["reasons"][0])))
     return rows
 
 
@@ -82,17 +83,20 @@ def resume_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
 
 
 def poison_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
-    """What happens is called normal and the other way round, wherever the gate does not look."""
-    data, run = folder / "known", folder / "run"
-    _draw(data, options.few, KNOWN_SEED, None)
-    count = _poison(data)
-    run_measured("finetune", _line("scorer", data, run, options), cache=folder / "cache")
-    gate = json.loads((run / "gate.json").read_text())
-    return [
-        Row(f"labels turned round on {count} of {options.few} clips", "", ""),
-        Row("  the gate", "adopts" if gate["adopt"] else "refuses", "refuses"),
-        Row("  because", str(gate["reasons"][0])),
-    ]
+    """What happens is called normal and the other way round: everywhere, and wherever the gate does not look."""
+    rows = []
+    for count in dict.fromkeys((min(8, options.few), options.few)):
+        for everywhere in (False, True):
+            name = f"{count}-{'all' if everywhere else 'learned'}"
+            data, run = folder / name, folder / f"run-{name}"
+            _draw(data, count, KNOWN_SEED, None)
+            turned = _poison(data, everywhere=everywhere)
+            run_measured("finetune", _line("scorer", data, run, options), cache=folder / "cache")
+            gate = json.loads((run / "gate.json").read_text())
+            rows.append(Row(f"labels turned round on {turned} of {count} clips", "", ""))
+            rows.append(Row("  the gate", _said(gate), "refuses"))
+            rows.append(Row("  because", str(gate["reasons"][0])))
+    return rows
 
 
 def fights_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
@@ -153,18 +157,22 @@ def _killed_at(pid: int, run: Path, half: int, poll: Callable[[], int | None]) -
         time.sleep(0.01)
 
 
-def _poison(data: Path) -> int:
-    """Turn the labels of all clips that are learned from round, in their truth files. → how many."""
+def _said(gate: dict[str, Any]) -> str:
+    return "adopts" if gate["adopt"] else f"refuses: {gate['answer']}"
+
+
+def _poison(data: Path, *, everywhere: bool) -> int:
+    """Turn labels round in the truth files, of all clips or of those that are learned from. → of how many."""
     from finetune.snapshot import freeze
     from finetune.sources import from_folder
 
     clips = from_folder(data).clips
     sides = freeze(clips).sides
-    learned = {Path(clip.path).stem for clip in clips if sides[clip.sha256] != "hold_out"}
+    chosen = {Path(clip.path).stem for clip in clips if everywhere or sides[clip.sha256] != "hold_out"}
     for path in (data / "truth").glob("*.json"):
-        if path.stem in learned:
+        if path.stem in chosen:
             path.write_text(json.dumps(turned_round(json.loads(path.read_text()))))
-    return len(learned)
+    return len(chosen)
 
 
 def turned_round(truth: dict[str, Any]) -> dict[str, Any]:

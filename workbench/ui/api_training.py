@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import InputError, WorkbenchError
-from workbench.training_status import read_status
+from workbench.job_files import read_status
 from workbench.ui.services import Services
 
 
@@ -26,7 +26,7 @@ def add_training_endpoints(services: Services) -> None:
         try:
             if services.desk.public:
                 raise InputError("Training is not offered on a page that strangers share.")
-            return read_status(services.runs_dir, run).to_document()
+            return read_status(services.runs_dir, run)
         except WorkbenchError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

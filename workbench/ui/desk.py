@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from workbench.corrections import clips, documents, history
+from workbench.corrections.attach import attach
 from workbench.corrections.changes import next_number, numbered
 from workbench.corrections.log import MAIN, Change
 from workbench.corrections.taxonomy import Taxonomy, add_category, load_taxonomy, open_store
@@ -70,6 +71,7 @@ class Desk:
         if not self._has(kept):
             versions = {name: _version(name) for name in PACKAGES}
             clips.save_analysis(self.store, kept, versions=versions)
+        attach(self.store, kept.clip.sha256, review.file)  # it may have been moved since
         self.refresh(review, by)
         self._write_thumbnail(review, analysis)
 

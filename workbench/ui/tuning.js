@@ -10,7 +10,7 @@ const value = () => window.aw.parse(props.value);
 
 function count(number, word, title) { return h("div", { title, class: number ? "" : "is-none" }, h("b", { text: String(number) }), h("span", { text: word })); }
 function drawCounts(c) {
-  const more = [c.waiting ? `${c.waiting} more not approved yet` : null, c.gone ? `${c.gone} left out: the file is gone` : null].filter(Boolean);
+  const more = [c.waiting ? `${c.waiting} more not approved yet` : null, c.gone ? `${c.gone} left out, not where it was: open ${c.lost} again` : null].filter(Boolean);
   find(".aw-tune-counts").replaceChildren(count(c.clips, "clips done", "Clips whose review is done"), count(c.abnormal, "abnormal", "of them with an event"), count(c.events, "events"), count(c.masks, "masks", `on ${c.masked_clips} clips`), count(c.texts, "texts", "that a person wrote, changed or confirmed"), ...(more.length ? [h("p", { text: more.join(" · ") })] : []));
 }
 function drawParts(parts) {
@@ -68,7 +68,7 @@ function verdict(job) {
   const gate = job.gate, wait = job.state === "done" && !job.decision && job.adapter;
   const reason = h("input", { class: "aw-tune-reason", "aria-label": "Reason", maxlength: "300", placeholder: gate.adopt ? "Reason (kept with the decision)" : "Why adopt it all the same? Kept with your name" });
   const say = (op) => act("decide", { op, job: job.id, reason: reason.value });
-  const how = gate.adopt ? "Better on clips it has never seen" : "The gate does not let it pass";
+  const how = gate.adopt ? "Better on clips it has never seen" : ({ "too few to tell": "Too few clips to tell", contradicted: "The corrections contradict what was known" })[gate.answer] || "The gate does not let it pass";
   const decided = job.decision ? h("p", { class: "aw-tune-decided", text: `${job.decision} by ${job.decided_by}${job.reason ? `: ${job.reason}` : ""}` }) : null;
   return h("section", { class: "aw-tune-verdict", "data-adopt": String(gate.adopt), role: "group", "aria-label": "Before and after" },
     h("h3", { text: how }), h("ul", {}, ...(gate.reasons || []).map((text) => h("li", { text }))),
