@@ -63,7 +63,7 @@ class _Done:
 
 
 _ready: dict[Choice, ModelStack] = {}
-"""Stacks a lent process finds in its memory: the one loaded before it was forked, and those it loaded itself."""
+"""Stacks a lent process finds in its memory: those it has loaded, and what `keep_ready` was told before the fork."""
 
 
 def seconds_for(profile: StackProfile, *, frames: int = 0, answers: int = 0, pixels: int = 0) -> float:
@@ -112,22 +112,22 @@ def keep_ready(choice: Choice, stack: ModelStack) -> None:
     _ready[choice] = stack
 
 
-def loader(device: str | None) -> Callable[[StackProfile, Path | None], ModelStack]:
-    """What loads stacks where GPUs are lent: the first as the device says, any other on the CPU.
+def load_here(row: StackProfile, adapter: Path | None) -> ModelStack:
+    """Load a stack on the CPU of a process that lends GPUs, which only tells its name and parts; lent ones load theirs.
 
-    Before the page is served `spaces` takes whatever lies on the (pretended) GPU of this process along to lent ones.
-    Later there is none to be had here: such a stack only tells its name, and lent processes load their own.
+    `spaces` pretends in this process that there is a GPU. SAM2 puts tables on whatever GPU it is told of and fails on
+    one that is not real, so while it loads it is told the truth.
     """
-    first: list[bool] = []
+    import torch
 
-    def load(row: StackProfile, adapter: Path | None) -> ModelStack:
-        from workbench.stack.loading import ModelStack
+    from workbench.stack.loading import ModelStack
 
-        place = "cpu" if first else device
-        first.append(True)
-        return ModelStack.load(row, device=place, adapter=adapter)
-
-    return load
+    pretended = torch.cuda.is_available
+    torch.cuda.is_available = lambda: False
+    try:
+        return ModelStack.load(row, device="cpu", adapter=adapter)
+    finally:
+        torch.cuda.is_available = pretended
 
 
 def carry_out(job: Job, stack: Callable[[Choice], ModelStack], report: Report) -> Any:

@@ -85,11 +85,12 @@ class Services:
         self._worker = ThreadPoolExecutor(LENT_AT_ONCE if gpu.LENT else 1, "stack")
         self._media = ThreadPoolExecutor(1, "media")
         given = None if load is None else (lambda _row, _adapter: load(device))
-        if gpu.LENT and given is None:
-            given = gpu.loader(device)
-        self.stacks = Stacks(self._in_use(row.name), device=device, load=given, folder=self.adapters_dir, wait=gpu.LENT)
+        lending = gpu.load_here if gpu.LENT else None
+        self.stacks = Stacks(
+            self._in_use(row.name), device=device, load=given or lending, folder=self.adapters_dir, wait=gpu.LENT
+        )
         self.works = Works(self.stacks, self._features_dir)
-        if gpu.LENT:
+        if gpu.LENT and given is not None:
             gpu.keep_ready(self.stacks.first, self.stack())
 
     def stack(self, choice: Choice | None = None) -> ModelStack:
@@ -300,6 +301,8 @@ class Services:
 
 def device_name(stack: ModelStack) -> str:
     """The device in a person's words."""
+    if gpu.LENT:
+        return "a GPU lent for each piece of work"
     return "CPU" if stack.device.type == "cpu" else f"GPU ({stack.device})"
 
 
