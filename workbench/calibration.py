@@ -39,8 +39,8 @@ class CameraFusions:
         if stack.profile.name != self.profile or stack.adapter is not None:
             found = stack.profile.name + (f" with the adapter {stack.adapter}" if stack.adapter else "")
             raise StackError(
-                f"The calibration was made for the profile '{self.profile}' as it is, not for {found}, whose scores are "
-                "on another scale; leave it out."
+                f"The calibration was made for the profile '{self.profile}' as it is, not for {found}, whose scores "
+                "are on another scale; leave it out."
             )
         camera = camera_of(name, re.compile(self.pattern) if self.pattern else None)
         if camera not in self.fusions:

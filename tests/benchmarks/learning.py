@@ -2,7 +2,7 @@
 
 few      N corrected clips of a camera and a kind of event that nothing was trained on; judged on other clips of it
 resume   the same run whole, and killed half way and gone on with
-poison   labels turned round, of 8 clips and of N, on all of them and on those that are learned from; the gate must refuse
+poison   labels turned round, of 8 clips and of N, on all of them and on those that are learned from: to be refused
 fights   five folds by clip over a folder of labelled real clips
 """
 
