@@ -104,17 +104,16 @@ def evaluate(
     chosen = take(clips, limit)
     categories = sorted({clip.category for clip in clips if clip.category})
     results: list[ClipResult] = []
-    segmented = 0
+    segmented = to_segment(chosen) if segmenter else set()
     with _clip_table(out) as write_row:
         for number, clip in enumerate(chosen):
             if progress:
                 progress("evaluate", number / len(chosen), {"clip": clip.name})
-            segment = segmenter and segmented < MAX_SEGMENTED
+            segment = clip.name in segmented
             try:
                 result = measure_clip(stack, clip, categories=categories, chat=chat, segment=segment)
             except (ClipError, DataError) as error:  # one broken file must not cost the hours spent on the others
                 result = ClipResult(clip.name, clip.label, clip.category, error=str(error))
-            segmented += not math.isnan(result.mask_iou_box)
             results.append(result)
             write_row(result)
     metrics = summarise(results)
@@ -124,6 +123,11 @@ def evaluate(
     if progress:
         progress("evaluate", 1.0, metrics.to_document())
     return metrics
+
+
+def to_segment(clips: Sequence[EvalClip]) -> set[str]:
+    """Names of the clips on which the segmenter is prompted: abnormal ones with masks, spread over the categories."""
+    return {clip.name for clip in take([c for c in clips if c.label == 1 and c.truth_path], MAX_SEGMENTED)}
 
 
 def summarise(results: Sequence[ClipResult], *, replicates: int = 1000) -> Metrics:
