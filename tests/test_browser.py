@@ -92,6 +92,7 @@ def test_a_sample_is_analysed_and_its_curve_appears(analyst: Analyst) -> None:
 def test_the_peak_shows_exactly_that_frame(analyst: Analyst, samples: Path) -> None:
     analyst.pick_sample("fire")
     analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
     peak = analyst.timeline.get_by_role("button", name="Peak of event 1")
     peak.click()
     expect(analyst.viewer).not_to_have_attribute("data-frame", "0")
