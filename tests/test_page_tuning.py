@@ -18,7 +18,7 @@ from tests.test_page_editing import Settled
 from workbench.corrections.taxonomy import open_store
 
 pytestmark = pytest.mark.browser
-CLIPS, STEPS = 20, 80
+CLIPS, STEPS = 32, 80
 """So many clips that the gate can tell better from chance."""
 MISTAKEN = 1
 """The clip that a person corrects: people run for a train, which the bundled stack takes for an event."""
