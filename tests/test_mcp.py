@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def test_an_agent_finds_the_named_endpoints_and_corrects_a_clip(tmp_path: Path) 
         _, url, _ = page.launch(
             prevent_thread_lock=True, mcp_server=True, **launch.looks(), **launch.files_of(services)
         )
-        tools, answer = asyncio.run(_talk(url, "correct", asked))
+        with ThreadPoolExecutor(1) as pool:  # a browser test of this process may have left a loop running in its thread
+            tools, answer = pool.submit(asyncio.run, _talk(url, "correct", asked)).result()
     finally:
         page.close(verbose=False)
     assert {tool.name for tool in tools} == TOOLS, "no handler of the page itself is offered"
