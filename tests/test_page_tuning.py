@@ -101,6 +101,7 @@ def test_correct_train_compare_adopt_and_the_clip_is_judged_right(
     expect(room.get_by_role("checkbox", name="Scorer")).to_be_checked()
     room.get_by_text("Numbers").click()
     room.get_by_label("Steps").fill(str(STEPS))
+    room.get_by_label("Held out").select_option("0.4")
     room.get_by_label("Bundled scenes").fill("0")
     room.get_by_label("Replay", exact=True).select_option("none")
     room.get_by_role("button", name="Start training").click()

@@ -71,7 +71,8 @@ class Desk:
         if not self._has(kept):
             versions = {name: _version(name) for name in PACKAGES}
             clips.save_analysis(self.store, kept, versions=versions)
-        attach(self.store, kept.clip.sha256, Path(kept.clip.path))  # it may have been moved since
+        if review.file is not None:
+            attach(self.store, kept.clip.sha256, review.file)  # it may have been moved since
         self.refresh(review, by)
         self._write_thumbnail(review, analysis)
 
