@@ -12,7 +12,7 @@ from finetune.familiarity import fit_familiarity
 from finetune.fusion import fit_fusion
 from tests.drawn import write_clip
 from tests.test_calibrate import footage
-from workbench.analysis import analyse
+from workbench.analysis import analyse, motion_leads
 from workbench.errors import StackError
 from workbench.events import smooth
 from workbench.stack.familiarity import Familiarity, FamiliarityConfig, mean_tokens
@@ -148,6 +148,8 @@ def test_the_analysis_says_when_footage_is_unfamiliar(tiny_stack: ModelStack, tm
             tiny_stack.familiarity = None
     assert set(strange.dense.parts["familiarity"].tolist()) == {0.0}
     assert any("unlike what the models learned on (familiarity 0%)" in warning for warning in strange.warnings)
+    assert motion_leads(strange.dense.parts)
+    assert not motion_leads(plain.dense.parts)
     fusion, motion = tiny_stack.fusion, strange.dense.parts["motion"]
     alone = 1 / (1 + np.exp(-(fusion.alone * logit(motion) + fusion.alone_bias)))
     assert np.allclose(strange.dense.score, smooth(alone, strange.dense.time_s), atol=1e-5)

@@ -91,13 +91,18 @@ def analyse(
     return analysis
 
 
+def motion_leads(parts: Mapping[str, np.ndarray]) -> bool:
+    """Whether footage is so unfamiliar that the motion score makes most of the curve."""
+    return FAMILIARITY in parts and len(parts[FAMILIARITY]) > 0 and float(parts[FAMILIARITY][0]) < 0.5
+
+
 def _unfamiliar(parts: Mapping[str, np.ndarray]) -> list[str]:
     """A sentence for the person where the trained parts have little to say."""
-    known = float(parts[FAMILIARITY][0]) if FAMILIARITY in parts else 1.0
-    if known >= 0.5:
+    if not motion_leads(parts):
         return []
     return [
-        f"This footage looks unlike what the models learned on (familiarity {known:.0%}): the motion score leads the "
+        "This footage looks unlike what the models learned on "
+        f"(familiarity {float(parts[FAMILIARITY][0]):.0%}): the motion score leads the "
         "curve, and words and heatmaps are a sketch. Corrections of your own clips teach the models."
     ]
 

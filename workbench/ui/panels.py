@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from workbench.analysis import motion_leads
 from workbench.plots import clock
 from workbench.records import Event, ReviewedEvent
 from workbench.ui.runs import Progress
@@ -37,7 +38,8 @@ def clip_html(review: Review | None) -> str:
         verdict = verdict_html(events, "no event" if begun else "nothing above threshold")
     told = " · ".join([review.name, *facts])
     warnings = "; ".join(review.analysis.warnings if review.analysis else info.warnings)
-    mark = f'<abbr title="{html.escape(warnings)}">⚠</abbr>' if warnings else ""
+    word = " motion leads" if review.analysis and motion_leads(review.analysis.dense.parts) else ""
+    mark = f'<abbr title="{html.escape(warnings)}">⚠{word}</abbr>' if warnings else ""
     return (
         f'<div class="aw-clip"><strong title="{html.escape(told)}">{html.escape(review.name)}</strong>'
         f"{mark}<span>{html.escape(' · '.join(facts))}</span>{verdict}</div>"
