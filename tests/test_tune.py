@@ -43,8 +43,9 @@ from workbench.stack.heatmap import HeatmapConfig, HeatmapDecoder
 from workbench.stack.loading import ModelStack
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
 
+# Steps enough that every seed gets there: random class tokens are slow to learn from.
 SCORER = ScorerTuning(
-    loop=LoopConfig(steps=80, lr=5e-3, weight_decay=0.0, save_every=5, log_every=1), batch=8, check_every=10
+    loop=LoopConfig(steps=300, lr=5e-3, weight_decay=0.0, save_every=5, log_every=1), batch=8, check_every=25
 )
 HEATMAP = HeatmapTuning(loop=LoopConfig(steps=30, lr=5e-3, save_every=10), batch=8, per_clip=4, check_every=10)
 CHAT = ChatTuning(rank=4, alpha=8, lr=5e-3, epochs=2, batch=4, micro=2, checkpointing=False, looks=2)
