@@ -1,7 +1,9 @@
 """Fine-tuning the scorer: UR-DMU from its current weights, the full loss, Adam 1e-4 (Holmes-VAU 4.2, B.1).
 
 Frozen class tokens are all it reads, so a step costs milliseconds. Clips whose events have times supervise every
-frame; clips with a label alone take the MIL form of the loss.
+frame; clips with a label alone take the MIL form of the loss. Where old knowledge is replayed it is also kept in the
+weights: the result lies between those it began with and those it learned (WiSE-FT, Wortsman et al., CVPR 2022), which
+costs the new clips little and saves most of what a few replayed scenes cannot stand for.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class ScorerTuning:
         noise: on class tokens, in units of their spread.
         check_every, patience: of early stopping, in steps and looks; it needs clips on the validation side.
         balance: weigh abnormal frames up to the balance of the data (at most by 4).
+        keep: share of the weights it began with in those of the result, in [0, 1]; without replay there is none.
     """
 
     loop: LoopConfig = field(
@@ -45,6 +48,7 @@ class ScorerTuning:
     check_every: int = 25
     patience: int = 4
     balance: bool = False
+    keep: float = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +182,19 @@ def tune_scorer(
             )
         if stop is not None:
             stop.restore()
+        if replay:
+            keep_some(scorer, start, tuning.keep)
         return scorer.eval().requires_grad_(False)
 
     return with_less_memory(train, max(1, tuning.batch // tuning.parts))
+
+
+@torch.no_grad()
+def keep_some(tuned: AnomalyScorer, start: AnomalyScorer, keep: float) -> None:
+    """Move a tuned scorer the share `keep` of the way back to the one it began as, weight by weight."""
+    began = dict(start.named_parameters())
+    for name, weight in tuned.named_parameters():
+        weight.lerp_(began[name].to(weight), keep)
 
 
 @torch.no_grad()

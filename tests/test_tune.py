@@ -128,6 +128,20 @@ def test_a_run_killed_half_way_ends_with_the_same_loss(tmp_path: Path) -> None:
         assert torch.equal(a, b), "and with the same best weights"
 
 
+def test_with_replay_the_scorer_keeps_a_share_of_what_it_was(tmp_path: Path) -> None:
+    start, old = small_scorer(), rows(4, seed=3)
+    keeping = replace(SCORER, loop=replace(SCORER.loop, steps=20), keep=0.4)
+    learned = tune_scorer.tune_scorer(start, rows(), old, [], replace(keeping, keep=0.0), tmp_path / "learned")
+    between = tune_scorer.tune_scorer(start, rows(), old, [], keeping, tmp_path / "between")
+    without = tune_scorer.tune_scorer(start, rows(), [], [], keeping, tmp_path / "without")
+    assert any(not torch.equal(a, b) for a, b in zip(start.parameters(), learned.parameters(), strict=True))
+    for a, b, c in zip(start.parameters(), between.parameters(), learned.parameters(), strict=True):
+        torch.testing.assert_close(b, 0.4 * a + 0.6 * c)
+    again = tune_scorer.tune_scorer(start, rows(), [], [], replace(keeping, keep=0.0), tmp_path / "again")
+    for a, b in zip(without.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b), "nothing is replayed, so nothing old is to be kept"
+
+
 def test_replay_takes_its_share_of_every_batch() -> None:
     new, old = rows(4), [Row(row.cls + 50, row.labels, row.label) for row in rows(40, seed=3)]
     draw = tune_scorer.ScorerDraw(new, old, 0.3, noise=0.0)
