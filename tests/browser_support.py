@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,9 @@ def running_app(work_dir: Path, samples: Path, *extra: str) -> Iterator[RunningA
     command += ["--work-dir", str(work_dir), "--samples", str(samples), *extra]
     environment = os.environ | {"GRADIO_TEMP_DIR": str(work_dir / "gradio"), "OMP_NUM_THREADS": "1"}
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
         try:
             _wait_until_up(process, f"http://127.0.0.1:{port}/", log)
             yield RunningApp(f"http://127.0.0.1:{port}/", log)
@@ -93,6 +96,8 @@ def running_app(work_dir: Path, samples: Path, *extra: str) -> Iterator[RunningA
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # a process lent a GPU outlives the app that was ended
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
