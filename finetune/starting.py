@@ -1,4 +1,4 @@
-"""Where a recipe begins: at random weights, or at those of a net that was trained before."""
+"""Where a recipe begins, at random weights or at those of a net that was trained before, and what it keeps of it."""
 
 from __future__ import annotations
 
@@ -27,3 +27,15 @@ def new_module(config: Any, module_class: type[Module], start: Path | None) -> M
     if module.config != config:
         raise TrainingError(f"The weights in {start} have the sizes {module.config}, the recipe asks for {config}.")
     return module.requires_grad_(True)
+
+
+@torch.no_grad()
+def keep_some(tuned: nn.Module, start: nn.Module, keep: float) -> None:
+    """Move a tuned net the share `keep` (0 to 1) of the way back to the one it began as, weight by weight.
+
+    Between the two lies a net that does nearly as well on what is new and forgets much less (WiSE-FT, Wortsman et
+    al., CVPR 2022): a few replayed scenes cannot stand for all that was learned before, the weights can.
+    """
+    began = dict(start.named_parameters())
+    for name, weight in tuned.named_parameters():
+        weight.lerp_(began[name].to(weight), keep)

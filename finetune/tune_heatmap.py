@@ -18,6 +18,7 @@ from finetune.launch import parts_for
 from finetune.loop import LoopConfig, fit, step_generator
 from finetune.losses import FocalDiceWeights, focal_dice_loss, mask_to_grid
 from finetune.records import TrainingClip
+from finetune.starting import keep_some
 from workbench.stack.heatmap import HeatmapDecoder
 from workbench.video import dense_stride
 
@@ -25,7 +26,7 @@ from workbench.video import dense_stride
 @dataclass(frozen=True, slots=True)
 class HeatmapTuning:
     """Numbers of the recipe. `per_clip` frames of each kind (masked, calm) enter from each clip; a step takes `batch`
-    of them in `parts`, which several processes share."""
+    of them in `parts`, which several processes share. With replay, the share `keep` of the weights stays."""
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=240, lr=5e-4, save_every=40, log_every=10))
     batch: int = 32
@@ -34,6 +35,7 @@ class HeatmapTuning:
     loss: FocalDiceWeights = field(default_factory=lambda: FocalDiceWeights(alpha=0.7))
     check_every: int = 20
     patience: int = 4
+    keep: float = 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,6 +163,8 @@ def tune_heatmap(
             fit({"heatmap": decoder}, loss, loop, out_dir, name="heatmap", after=both(watch, stop))
         if stop is not None:
             stop.restore()
+        if replay:
+            keep_some(decoder, start, tuning.keep)
         return decoder.eval().requires_grad_(False)
 
     return with_less_memory(train, max(1, tuning.batch // tuning.parts))

@@ -1,9 +1,7 @@
 """Fine-tuning the scorer: UR-DMU from its current weights, the full loss, Adam 1e-4 (Holmes-VAU 4.2, B.1).
 
 Frozen class tokens are all it reads, so a step costs milliseconds. Clips whose events have times supervise every
-frame; clips with a label alone take the MIL form of the loss. Where old knowledge is replayed it is also kept in the
-weights: the result lies between those it began with and those it learned (WiSE-FT, Wortsman et al., CVPR 2022), which
-costs the new clips little and saves most of what a few replayed scenes cannot stand for.
+frame; clips with a label alone take the MIL form of the loss.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from finetune.loop import LoopConfig, fit, step_generator
 from finetune.losses import UrdmuWeights, urdmu_loss
 from finetune.metrics import roc_auc
 from finetune.scorer import CROP, FEATURE_NOISE
+from finetune.starting import keep_some
 from workbench.stack.scorer import AnomalyScorer
 
 
@@ -187,14 +186,6 @@ def tune_scorer(
         return scorer.eval().requires_grad_(False)
 
     return with_less_memory(train, max(1, tuning.batch // tuning.parts))
-
-
-@torch.no_grad()
-def keep_some(tuned: AnomalyScorer, start: AnomalyScorer, keep: float) -> None:
-    """Move a tuned scorer the share `keep` of the way back to the one it began as, weight by weight."""
-    began = dict(start.named_parameters())
-    for name, weight in tuned.named_parameters():
-        weight.lerp_(began[name].to(weight), keep)
 
 
 @torch.no_grad()
