@@ -24,6 +24,7 @@ from torch.nn import functional
 from workbench.ahead import ahead
 from workbench.files import cache_root
 from workbench.records import Features
+from workbench.side_by_side import side_by_side
 from workbench.stack.backbone import VisionFeatures
 from workbench.stack.loading import ModelStack
 from workbench.stack.memory import enough_memory
@@ -101,9 +102,12 @@ def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress:
     tokens = np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=np.float16, shape=shape)
     rows: dict[str, list[np.ndarray]] = {k: [] for k in ("index", "time", "motion", "cls", "maps", "heat", "saliency")}
     done = 0
-    for batch, moved in ahead(_watch(clip, stack, stride)):
-        seen = backbone.encode(batch.rgb)
-        maps, heat = _heat(stack, seen, moved.saliency)
+
+    def look(watched: tuple[FrameBatch, MotionBatch]) -> tuple[FrameBatch, MotionBatch, VisionFeatures, Tensor, Tensor]:
+        seen = backbone.encode(watched[0].rgb)
+        return *watched, seen, *_heat(stack, seen, watched[1].saliency)
+
+    for batch, moved, seen, maps, heat in side_by_side(ahead(_watch(clip, stack, stride)), look, stack.device):
         count = min(len(batch.index), total - done)
         tokens[done : done + count] = _half(seen.tokens[:count])
         rows["index"].append(batch.index)
