@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import cli_case
-from workbench.corrections.place import default_path
+from workbench.corrections.place import default_path, make_folder
+from workbench.errors import FormatError
 from workbench.exports import FORMATS, get_format, importable
 
 if TYPE_CHECKING:
@@ -74,6 +77,8 @@ def export_clips(args: argparse.Namespace) -> int:
         return cli_case.export_cases(args)
     target = get_format(args.format)
     store = existing_store(args.db)
+    if os.path.exists(args.out) and args.out.samefile(args.db):
+        raise FormatError(f"{args.out} is the store itself; name another file with --out.")
     left_out: list[str] | None = [] if args.skip_unfit else None
     notes: list[str] | None = [] if args.media else None
     count = target.write(chosen_clips(store, args.clip, args.layer), args.out, left_out=left_out, media_notes=notes)
@@ -89,12 +94,12 @@ def import_clips(args: argparse.Namespace) -> int:
     """`import`: all of the file or nothing of it."""
     source = get_format(args.format)
     clips = source.read(args.path)
+    first = next(clips, None)  # before a store is made: a file that is none leaves none behind
     from workbench.corrections.intake import take_in
     from workbench.corrections.taxonomy import open_store
 
-    if args.db == default_path():  # a folder of our own; one that the user names has to exist
-        args.db.parent.mkdir(parents=True, exist_ok=True)
-    report = take_in(open_store(args.db), clips, annotator=args.annotator)
+    make_folder(args.db)
+    report = take_in(open_store(args.db), chain([] if first is None else [first], clips), annotator=args.annotator)
     for warning in report.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     sys.stdout.write(
@@ -150,7 +155,7 @@ def existing_store(path: Path) -> Store:
     from workbench.corrections.store import Store
     from workbench.errors import StoreError
 
-    if not path.exists():
+    if not os.path.exists(path):
         raise StoreError(
             f"There is no store {path}; name one with --db, or begin one with: python -m workbench import."
         )
@@ -158,10 +163,12 @@ def existing_store(path: Path) -> Store:
 
 
 def chosen_clips(store: Store, name: str | None, layer: str) -> Iterator[ReviewedClip]:
-    """All clips of a store, or the one of that name or sha256. Raises StoreError when there is none."""
+    """All clips of a store, or the one of that name or sha256. Raises StoreError: there is no such clip, or layer."""
     from workbench.corrections.clips import reviewed_clips
+    from workbench.corrections.layers import check_layer
     from workbench.errors import StoreError
 
+    check_layer(store, layer)
     found = False
     for reviewed in reviewed_clips(store, layer):
         if name is None or name in (reviewed.clip.name, reviewed.clip.sha256):

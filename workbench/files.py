@@ -35,4 +35,13 @@ def unwritable(what: str | Path, error: OSError, way_out: str = "name another wi
 
 def cache_root() -> Path:
     """The folder of everything that can be made or fetched again: `WORKBENCH_CACHE`, or one in the user's cache."""
-    return Path(os.environ.get("WORKBENCH_CACHE", Path.home() / ".cache" / "anomaly-workbench"))
+    named = os.environ.get("WORKBENCH_CACHE")
+    return Path(os.path.expanduser(named)) if named else home() / ".cache" / "anomaly-workbench"
+
+
+def home() -> Path:
+    """The user's home; the present folder for a user who has none, as in some containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path.cwd()
