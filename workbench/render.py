@@ -10,7 +10,7 @@ import numpy as np
 from workbench.decode import fit_size, open_container, reason, video_stream
 from workbench.errors import ClipError, InputError
 from workbench.files import replacing
-from workbench.overlays import blend_heatmap, draw_instances
+from workbench.overlays import blend_heatmap, draw_instances, label_places
 from workbench.records import Analysis, Heatmaps
 from workbench.strip import ScoreStrip
 from workbench.video import Clip
@@ -46,11 +46,13 @@ def render_overlay(
     hold = round(HOLD_S * clip.info.fps)
     clip_size = (clip.info.width, clip.info.height)
 
+    places = label_places(analysis.instances, size, clip_size, hold)
+
     def paint(index: int, rgb: np.ndarray) -> np.ndarray:
         heat = heat_at(analysis.heatmaps, index)
         if heat is not None:
             rgb = blend_heatmap(rgb, heat, HEAT_OPACITY)
-        rgb = draw_instances(rgb, analysis.instances, index, clip_size=clip_size, hold=hold)
+        rgb = draw_instances(rgb, analysis.instances, index, clip_size=clip_size, hold=hold, places=places)
         return np.vstack([rgb, strip.draw(float(clip.times_s[index]))])
 
     _write(clip, size, (size[0], size[1] + strip_height), paint, Path(out_path), progress)
