@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ SAMPLERS = ("ats", "uniform", "topk", "published")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is shown in its escapes
+            stream.reconfigure(errors="backslashreplace")
     args = build_parser().parse_args(argv)
     try:
         return int(args.command(args))
@@ -44,6 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; without this Python complains once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # of a file that nothing above has words of its own for
+        what = error.filename if isinstance(error.filename, str | Path) else "A file"
+        said = (
+            f"{what} cannot be read or written ({error.strerror or error}); check its permissions and the free space."
+        )
+        sys.stderr.write(f"error: {' '.join(said.split())}\n")
+        return EXIT_ERROR
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -124,7 +135,7 @@ def analyze_clip(args: argparse.Namespace) -> int:
 
         request = Request(tuple(args.ask), args.instances, args.sampler, args.frames, args.threshold)
         fusions = read_fusions(args.calibration) if args.calibration else None
-        folder = prepare_folder(args.out or Path("out") / args.clip.stem)
+        folder = prepare_folder(args.out or Path("out") / args.clip.stem, args.clip)
         stack = ModelStack.load(profile, **cli_models.stack_options(args))
         if fusions is not None:
             fusions.apply(stack, args.clip.stem)
