@@ -58,6 +58,19 @@ def test_without_a_network_it_says_so_and_not_the_token(tmp_path: Path, monkeypa
     assert TOKEN not in str(caught.value)
 
 
+def test_a_token_that_is_none_and_a_network_that_is_forbidden_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, _ = store_with_clip(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", TOKEN + "é")
+    assert main(["push", "team/set", "--db", str(store.path)]) == 2
+    assert "characters that no token has" in capsys.readouterr().err
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(hub.HubError, match="HF_HUB_OFFLINE forbids to push"):
+        hub.push_dataset(clips.reviewed_clips(store), "team/set", report=lambda *_: None)
+
+
 def test_a_data_set_goes_there_as_one_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
 ) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import cli_annotate, cli_case, cli_data, cli_hub, cli_models
 from workbench.corrections.place import default_path
 from workbench.errors import WorkbenchError
+from workbench.files import said_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -49,21 +50,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # of a file that nothing above has words of its own for
-        what = error.filename if isinstance(error.filename, str | Path) else "A file"
-        said = (
-            f"{what} cannot be read or written ({error.strerror or error}); check its permissions and the free space."
-        )
-        sys.stderr.write(f"error: {' '.join(said.split())}\n")
+        sys.stderr.write(f"error: {' '.join(said_of(error).split())}\n")
         return EXIT_ERROR
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets `command` to its function."""
-    parser = argparse.ArgumentParser(prog="python -m workbench", description="Video anomaly understanding.")
+    parser = argparse.ArgumentParser(
+        prog="python -m workbench",
+        description="What is abnormal in a video, when, where, who and why.",
+        epilog="To begin: python -m workbench analyze CLIP. The page in the browser: python app.py. Each command says "
+        "more of itself: python -m workbench COMMAND --help.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_analyze(commands)
     cli_models.add_commands(commands)
-    doctor = commands.add_parser("doctor", help="check whether this machine has all that is needed")
+    doctor = commands.add_parser(
+        "doctor",
+        help="check whether this machine has all that is needed",
+        description="Check Python, libraries, GPU, ffmpeg, browser, weights, disk and memory: a line each, which says "
+        "ok or what to do. Exit code 1 if something needed is missing.",
+    )
     doctor.set_defaults(command=show_doctor)
     _add_convert(commands)
     cli_data.add_commands(commands)

@@ -24,7 +24,12 @@ EXIT_FAULT = 1
 
 def add_commands(commands: Any) -> None:
     """Add `export`, `import` and `db` to the parser of all commands."""
-    export = commands.add_parser("export", help="write what was reviewed in a format that other programs read")
+    export = commands.add_parser(
+        "export",
+        help="write what was reviewed in a format that other programs read",
+        description="Write the clips of the store, as they stand after all corrections, to a file or folder of a "
+        "format (docs/formats.md says what each holds). It appears whole or not at all.",
+    )
     _add_db(export)
     export.add_argument("--format", required=True, metavar="NAME", help=f"one of: {', '.join(FORMATS)}, case")
     export.add_argument("--out", required=True, type=Path, metavar="PATH", help="file or folder to write")
@@ -36,7 +41,12 @@ def add_commands(commands: Any) -> None:
     )
     export.set_defaults(command=export_clips)
 
-    take_in = commands.add_parser("import", help="read annotations into the store; clips may lack their video")
+    take_in = commands.add_parser(
+        "import",
+        help="read annotations into the store; clips may lack their video",
+        description="Read a file of annotations into the store: all of it, or nothing where something in it cannot be "
+        "true. A zip is read as it is.",
+    )
     _add_db(take_in)
     take_in.add_argument("--format", required=True, metavar="NAME", help=f"one of: {', '.join(importable())}")
     take_in.add_argument("--annotator", default="import", metavar="NAME", help="who the history says it was")
@@ -67,7 +77,13 @@ def _add_db_commands(parser: argparse.ArgumentParser) -> None:
 
 def _add_db(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--db", type=Path, default=default_path(), metavar="FILE", help="the store (default: the page's own)"
+        "--store",
+        "--db",
+        dest="db",
+        type=Path,
+        default=default_path(),
+        metavar="FILE",
+        help="the store (default: the page's own, which WORKBENCH_STORE may name)",
     )
 
 
@@ -79,6 +95,10 @@ def export_clips(args: argparse.Namespace) -> int:
     store = existing_store(args.db)
     if os.path.exists(args.out) and args.out.samefile(args.db):
         raise FormatError(f"{args.out} is the store itself; name another file with --out.")
+    from workbench.probe import VIDEO_SUFFIXES
+
+    if args.out.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(args.out):
+        raise FormatError(f"{args.out} is a video, which an export would replace; name another file with --out.")
     left_out: list[str] | None = [] if args.skip_unfit else None
     notes: list[str] | None = [] if args.media else None
     count = target.write(chosen_clips(store, args.clip, args.layer), args.out, left_out=left_out, media_notes=notes)
@@ -157,7 +177,8 @@ def existing_store(path: Path) -> Store:
 
     if not os.path.exists(path):
         raise StoreError(
-            f"There is no store {path}; name one with --db, or begin one with: python -m workbench import."
+            f"There is no store {path}; name one with --store, or begin one on the page, or with: python -m workbench "
+            "import."
         )
     return Store(path)
 

@@ -40,8 +40,10 @@ def hub_token() -> str | None:
 
 def why_not() -> str | None:
     """Why nothing can be pushed, in a sentence for a person; None when it can."""
-    if hub_token():
-        return None
+    token = hub_token()
+    if token:
+        fine = token.isascii() and token.isprintable()
+        return None if fine else "The token holds characters that no token has; copy it into HF_TOKEN once more."
     return "Pushing to the Hub needs a token: set HF_TOKEN to one that may write, then start the workbench again."
 
 

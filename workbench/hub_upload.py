@@ -49,7 +49,7 @@ def upload(folder: Path, repo: str, *, private: bool, endpoint: str | None = Non
         HubError: the Hub cannot be reached or refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     api = HfApi(endpoint=endpoint, token=get_token())
     stage = UPLOADING
@@ -73,6 +73,8 @@ def upload(folder: Path, repo: str, *, private: bool, endpoint: str | None = Non
             raise HubError(
                 f"The Hub did not answer ({type(error).__name__}) when {repo} was published; look there whether it was."
             ) from error
+        if isinstance(error, OfflineModeIsEnabled):
+            raise HubError("HF_HUB_OFFLINE forbids to push; unset it and try again. Nothing was published.") from error
         if isinstance(error, no_network()):
             said = f"The Hub cannot be reached ({type(error).__name__})"
         else:
