@@ -211,13 +211,14 @@ def test_damaged_features_are_computed_again(
     tiny_stack: ModelStack, clip: Clip, tmp_path: Path, name: str, keep: int | None
 ) -> None:
     first = dense_pass(clip, tiny_stack, cache_dir=tmp_path / "cache")
+    tokens = np.array(first.features.tokens)  # the first pass reads them from the file that is damaged now
     (entry,) = (tmp_path / "cache").iterdir()
     if keep is None:
         (entry / name).unlink()
     else:
         (entry / name).write_bytes((entry / name).read_bytes()[:keep])
     again = dense_pass(clip, tiny_stack, cache_dir=tmp_path / "cache")
-    np.testing.assert_array_equal(first.features.tokens, again.features.tokens)
+    np.testing.assert_array_equal(tokens, again.features.tokens)
     np.testing.assert_array_equal(first.motion, again.motion)
 
 
