@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {error}") from error
     try:
         launch.serve(services, options)
+    except OSError as error:
+        raise SystemExit(f"error: the page cannot be served ({error}); name another --host or --port.") from error
     finally:
         services.close()
 

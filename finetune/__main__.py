@@ -7,7 +7,8 @@ import logging
 import sys
 from pathlib import Path
 
-from workbench.errors import WorkbenchError
+from workbench.errors import InputError, WorkbenchError
+from workbench.files import said_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,6 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     except WorkbenchError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except OSError as error:
+        sys.stderr.write(f"{said_of(error)}\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted; run the same command again to go on.\n")
         return 130
@@ -62,6 +66,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "bundle":
         from finetune.bundle import Bundle, BundleRecipe, default_work, second_leg, write_samples
 
+        if args.start and not (args.start / "backbone").is_dir():
+            raise InputError(f"{args.start} is no bundle to go on from: it has no folder backbone; name another.")
         recipe = second_leg(args.start) if args.start else BundleRecipe()
         Bundle(args.work or default_work(second=bool(args.start)), recipe).run(args.out)
         write_samples(args.out.parent / "samples")

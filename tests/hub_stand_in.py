@@ -9,7 +9,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 class StandIn:
     """What came: `(path, body, token)` of each request, contents by LFS id, and the files of each commit in turn.
 
-    With `refuses` set, commits are answered with that status.
+    With `refuses` set, commits are answered with that status. Requests with `holds` in their path wait for `released`.
     """
 
     url: str = ""
@@ -27,6 +27,8 @@ class StandIn:
     contents: dict[str, bytes] = field(default_factory=dict)
     commits: list[dict[str, bytes]] = field(default_factory=list)
     refuses: int | None = None
+    holds: str | None = None
+    released: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, path: str, body: bytes, host: str) -> dict[str, Any]:
         """What the Hub answers to a POST."""
@@ -71,6 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.hub.came.append((self.path, body, self.headers.get("Authorization")))
+        if self.hub.holds is not None and self.hub.holds in self.path:
+            self.hub.released.wait(120)
         if self.hub.refuses is not None and "/commit/" in self.path:
             self._say(self.hub.refuses, {"error": "no"})
             return
@@ -85,8 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+        with suppress(ConnectionError):  # whoever asked may be gone
+            self.end_headers()
+            self.wfile.write(text)
 
     def log_message(self, *_: object) -> None:
         """Tests stay quiet."""

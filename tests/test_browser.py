@@ -194,6 +194,36 @@ def test_instances_get_cards_masks_and_boxes(analyst: Analyst) -> None:
     analyst.snap("page")
 
 
+TAGS_JS = """() => {
+  const tags = [...document.querySelectorAll('#aw-viewer .aw-tag')].map((node) => node.getBoundingClientRect());
+  const before = (a, b) => a.left < b.right - 0.5 && a.top < b.bottom - 0.5;
+  const meet = (a, b) => before(a, b) && before(b, a);
+  return [tags.length, tags.some((a, i) => tags.slice(i + 1).some((b) => meet(a, b)))];
+}"""
+
+
+def test_labels_hide_each_other_in_no_frame(analyst: Analyst) -> None:
+    analyst.pick_sample("robbery")
+    analyst.page.get_by_role("tab", name="Instances").click()
+    analyst.page.get_by_role("button", name="Find instances").click()
+    expect(analyst.page.get_by_role("article", name=re.compile("Instance 2")).first).to_be_visible(
+        timeout=ANSWER_LIMIT_MS
+    )
+    analyst.timeline.get_by_role("button", name="Peak of event 1").click()
+    expect(analyst.viewer.locator(".aw-boxes text").nth(1)).to_be_visible()
+    analyst.snap("labels")
+    analyst.viewer.focus()
+    most = 0
+    for _ in range(15):
+        count, meet = analyst.page.evaluate(TAGS_JS)
+        assert not meet
+        most = max(most, count)
+        here = analyst.frame()
+        analyst.page.keyboard.press("ArrowLeft")
+        analyst.expect_frame(here - 1)
+    assert most >= 2
+
+
 def test_two_visitors_do_not_mix(new_analyst: Callable[..., Analyst]) -> None:
     first, second = new_analyst(), new_analyst("desktop", "light")
     first.page.get_by_role("button", name="Sample: fire").click()

@@ -10,12 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from huggingface_hub import HfApi
 
 from tests.hub_stand_in import StandIn, standing_in
 from tests.store_support import store_with_clip
-from workbench import hub
+from workbench import hub, hub_upload
 from workbench.cli import main
 from workbench.corrections import clips, history
 from workbench.corrections.store import Store
@@ -57,6 +58,19 @@ def test_without_a_network_it_says_so_and_not_the_token(tmp_path: Path, monkeypa
     assert TOKEN not in str(caught.value)
 
 
+def test_a_token_that_is_none_and_a_network_that_is_forbidden_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, _ = store_with_clip(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", TOKEN + "é")
+    assert main(["push", "team/set", "--db", str(store.path)]) == 2
+    assert "characters that no token has" in capsys.readouterr().err
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(hub.HubError, match="HF_HUB_OFFLINE forbids to push"):
+        hub.push_dataset(clips.reviewed_clips(store), "team/set", report=lambda *_: None)
+
+
 def test_a_data_set_goes_there_as_one_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
 ) -> None:
@@ -70,6 +84,81 @@ def test_a_data_set_goes_there_as_one_commit(
     (files,) = stand_in.commits
     assert {"README.md", "data/clips-train.jsonl", "data/events-train.jsonl"} <= files.keys()
     assert json.loads(files["data/events-train.jsonl"].splitlines()[0])["category"] == "robbery"
+
+
+class Stop(Exception):
+    """Raised by a report, as by a person who presses Cancel."""
+
+
+def children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "workbench.hub_upload" in child.cmdline()]
+
+
+def test_a_push_that_is_cancelled_while_it_uploads_publishes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    store, _ = store_with_clip(tmp_path)
+    stand_in.holds = "/preupload/"
+
+    def report(stage: str, fraction: float) -> None:
+        assert 0 <= fraction <= 1
+        if any("/preupload/" in path for path, _, _ in stand_in.came):
+            assert stage == "uploading to team/set"
+            assert len(children()) == 1
+            raise Stop
+
+    with pytest.raises(Stop):
+        hub.push_dataset(clips.reviewed_clips(store), "team/set", endpoint=stand_in.url, report=report)
+    assert children() == []
+    stand_in.released.set()
+    assert hub.push_dataset(clips.reviewed_clips(store), "team/set", endpoint=stand_in.url, report=lambda *_: None)
+    assert len(stand_in.commits) == 1  # that of the second push
+
+
+def test_a_push_that_is_cancelled_at_the_last_moment_publishes_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    store, _ = store_with_clip(tmp_path)
+
+    def report(stage: str, _: float) -> None:
+        if stage.startswith("publishing"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        hub.push_dataset(clips.reviewed_clips(store), "team/set", endpoint=stand_in.url, report=report)
+    assert stand_in.commits == []
+    assert not any("/commit/" in path for path, _, _ in stand_in.came)
+
+
+def test_what_the_hub_says_to_the_other_process_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    store, _ = store_with_clip(tmp_path)
+    stand_in.refuses = 403
+    for endpoint, says in (
+        (stand_in.url, r"refused to take team/set \(403\)"),
+        ("http://127.0.0.1:9", "cannot be reached"),
+    ):
+        with pytest.raises(hub.HubError, match=says) as caught:
+            hub.push_dataset(clips.reviewed_clips(store), "team/set", endpoint=endpoint, report=lambda *_: None)
+        assert TOKEN not in str(caught.value)
+
+
+def test_a_data_set_of_many_files_is_one_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number in range(300):
+        (folder / f"{number:03d}.txt").write_text(str(number))
+    hub_upload.upload(folder, "team/set", private=True, endpoint=stand_in.url)
+    (files,) = stand_in.commits
+    assert files["299.txt"] == b"299"
+    assert len(files) == 300
 
 
 def test_backups_are_copies_that_verify_and_need_a_name_and_a_token(

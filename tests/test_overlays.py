@@ -9,7 +9,7 @@ import pytest
 
 from workbench.errors import InputError
 from workbench.masks import decode_rle, encode_rle, mask_area, mask_box
-from workbench.overlays import ROLE_COLOURS, blend_heatmap, draw_instances, label_chip, rgb_of
+from workbench.overlays import ROLE_COLOURS, blend_heatmap, draw_instances, label_chip, label_places, rgb_of
 from workbench.records import ROLES, Instance
 
 GREY = np.full((120, 200, 3), 100, np.uint8)
@@ -86,6 +86,49 @@ def test_labels_stay_in_the_picture_and_apart() -> None:
     used = np.flatnonzero((shown != 100).any((1, 2)))
     one = np.flatnonzero((draw_instances(GREY, crowd[:1], 5, masks=False, boxes=False) != 100).any((1, 2)))
     assert len(used) >= 3 * len(one) - 3
+
+
+def chips_of(shown: np.ndarray, role: str) -> np.ndarray:
+    """Where the chip of a role's colour is seen, bool `[H, W]`."""
+    return np.all(np.abs(shown.astype(int) - rgb_of(ROLE_COLOURS[role])) < 3, axis=2)
+
+
+def test_labels_of_instances_that_cross_hide_nothing_and_do_not_jump() -> None:
+    """One walks through another, its box trembling by a pixel; both labels are whole in every frame."""
+    frames = range(60)
+    stands = dict.fromkeys(frames, (80, 50, 110, 100))
+    walks = {frame: (20 + 2 * frame, 51 + frame % 3, 50 + 2 * frame, 99) for frame in frames}
+    cast = [
+        Instance(1, "victim", "person", "", "", 0, 59, stands, {}),
+        Instance(2, "perpetrator", "person", "", "", 0, 59, walks, {}),
+    ]
+    places = label_places(cast, (200, 120), (200, 120))
+    offsets: dict[str, set[int]] = {"victim": set(), "perpetrator": set()}
+    for frame in frames:
+        together = draw_instances(GREY, cast, frame, masks=False, boxes=False, places=places)
+        for one in cast:
+            alone = chips_of(draw_instances(GREY, [one], frame, masks=False, boxes=False), one.role)
+            seen = chips_of(together, one.role)
+            assert seen.sum() == alone.sum() > 100
+            offsets[one.role].add(int(np.flatnonzero(seen.any(1))[0]) - int(one.boxes_xyxy[frame][1]))
+    assert len(offsets["victim"]) == 1
+    assert len(offsets["perpetrator"]) == 1 or max(offsets["perpetrator"]) - min(offsets["perpetrator"]) <= 2
+    assert places == label_places(cast, (200, 120), (200, 120))
+
+
+def test_a_crowd_on_one_spot_shows_all_its_labels() -> None:
+    crowd = [instance(number=i, box=(60, 40, 100, 90)) for i in range(1, 6)]
+    shown = draw_instances(GREY, crowd, 5, masks=False, boxes=False)
+    one = draw_instances(GREY, crowd[:1], 5, masks=False, boxes=False)
+    assert (shown != 100).any(2).sum() == pytest.approx(5 * (one != 100).any(2).sum(), rel=0.02)
+
+
+def test_boxes_are_not_drawn_over_labels() -> None:
+    lower, upper = instance(number=1, box=(60, 60, 100, 100)), instance("object", number=2, box=(50, 20, 110, 59))
+    shown = chips_of(draw_instances(GREY, [lower, upper], 5, masks=False), "victim")
+    alone = chips_of(draw_instances(GREY, [lower], 5, masks=False), "victim")
+    rows = slice(60 - 20, 58)  # of the chip above the lower box
+    assert shown[rows].sum() == alone[rows].sum() > 100
 
 
 @pytest.mark.parametrize("box", [(-20, -20, 10, 10), (190, 110, 260, 180), (50, 50, 50, 50), (0, 0, 200, 120)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import zipfile
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser_support import ANSWER_LIMIT_MS, REPOSITORY, Analyst, RunningApp, running_app
 from tests.hub_stand_in import StandIn, standing_in
 from workbench.exports.case import verify_case
+from workbench.video import Clip
 
 pytestmark = pytest.mark.browser
 TOKEN = "hf_" + "x" * 34
@@ -119,7 +121,60 @@ def test_a_push_with_a_token_goes_to_the_hub(page: Page, app: RunningApp, stand_
     stand_in.refuses = 403
     menu.get_by_role("button", name="Push to the Hub").click()
     expect(said).to_contain_text("The Hub refused to take team/set (403)", timeout=ANSWER_LIMIT_MS)
+    stand_in.refuses = None
     assert TOKEN not in page.content()
+    page.keyboard.press("Escape")
+
+
+def test_a_push_is_cancelled_while_it_uploads(page: Page, stand_in: StandIn) -> None:
+    before = len(stand_in.commits)
+    stand_in.holds = "/preupload/"
+    menu = open_menu(page, "Export", "#aw-export")
+    menu.get_by_label("Data set on the Hub").fill("team/set")
+    menu.get_by_role("button", name="Push to the Hub").click()
+    bar = menu.get_by_role("progressbar", name="Export under way")
+    expect(bar).to_have_attribute("aria-valuetext", "uploading to team/set", timeout=ANSWER_LIMIT_MS)
+    expect_in_view(page, menu)
+    snap_all(page, "push-running")
+    menu.get_by_role("button", name="Push to the Hub").click()
+    expect(menu.get_by_role("status")).to_contain_text("the push to team/set is under way")
+    menu.get_by_role("button", name="Cancel").click()
+    expect(menu.get_by_role("status")).to_have_text("cancelled; nothing was published", timeout=ANSWER_LIMIT_MS)
+    expect(bar).to_be_hidden()
+    stand_in.holds = None
+    stand_in.released.set()
+    assert len(stand_in.commits) == before
+    menu.get_by_role("button", name="Push to the Hub").click()
+    expect(menu.get_by_role("status")).to_contain_text("pushed to team/set", timeout=ANSWER_LIMIT_MS)
+    assert len(stand_in.commits) == before + 1
+    page.keyboard.press("Escape")
+
+
+def test_hivau_leaves_the_page_with_its_files_cut(page: Page, app: RunningApp, tmp_path: Path) -> None:
+    menu = open_menu(page, "Export", "#aw-export")
+    menu.get_by_role("radio", name="this clip").check()
+    menu.get_by_label("with clip and event files cut").check()
+    expect_in_view(page, menu)
+    snap_all(page, "export-cut")
+    with page.expect_download(timeout=ANSWER_LIMIT_MS) as coming:
+        menu.get_by_role("button", name="HIVAU-70k instructions (conversations)").click()
+    assert re.fullmatch(r"robbery_[\w-]+-hivau-conversations\.zip", coming.value.suggested_filename)
+    coming.value.save_as(tmp_path / "out.zip")
+    ((events,),) = rows(
+        app, "SELECT count(*) FROM events e JOIN clips c ON c.id = e.clip_id WHERE c.name LIKE 'robbery%'"
+    )
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        names = [name.partition("/")[2] for name in archive.namelist()]
+        (lines,) = [name for name in archive.namelist() if name.endswith(".jsonl")]
+        named = {json.loads(line)["video"] for line in archive.read(lines).splitlines()}
+        archive.extract(next(name for name in archive.namelist() if "/events/" in name), tmp_path)
+    assert events > 0
+    assert sum(bool(re.fullmatch(r"events/robbery_\w+_E\d+\.mp4", name)) for name in names) == events
+    assert named <= set(names)
+    (cut,) = tmp_path.rglob("*_E*.mp4")
+    with Clip.open(cut) as clip:
+        assert clip.n_frames > 1
+    menu.get_by_label("with clip and event files cut").uncheck()
     page.keyboard.press("Escape")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests import drawn
 from workbench.errors import ClipError, InputError
+from workbench.exports.cuts import cut_span
 from workbench.masks import encode_rle
 from workbench.records import Analysis, DenseScores, Event, Heatmaps, Instance
 from workbench.render import heat_at, render_overlay, transcode_proxy
@@ -67,6 +68,18 @@ def test_the_overlay_keeps_frames_and_rate_and_shows_heat_instances_and_scores(t
         assert changed[40:100, 70:100].mean() < 8  # neither
         assert np.median(shown[112:]) < 60  # the strip is dark
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["overlay.mp4"]
+
+
+def test_the_same_overlay_and_cut_are_the_same_bytes_again(tmp_path: Path) -> None:
+    source = drawn.write_clip(tmp_path / "a.mp4", n_frames=60)
+    with Clip.open(source) as clip:
+        for name in ("first", "second"):
+            render_overlay(clip, analysed(clip), tmp_path / name / "overlay.mp4")
+            cut_span(clip, 0.4, 2.0, tmp_path / name / "cut.mp4")
+    for name in ("overlay.mp4", "cut.mp4"):
+        first, second = ((tmp_path / run / name).read_bytes() for run in ("first", "second"))
+        assert first == second
+        assert b" threads=1 " in first  # with several, x264 only nearly always gives the same
 
 
 def test_variable_rate_is_resampled_to_what_was_on_screen(tmp_path: Path) -> None:

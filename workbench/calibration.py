@@ -82,4 +82,5 @@ def camera_of(name: str, pattern: re.Pattern[str] | None) -> str:
 
 
 def _no_calibration(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} holds no calibration ({error!r:.60}); calibrate again.")
+    reason = error.strerror if isinstance(error, OSError) else f"{error!r:.60}"
+    return DataError(f"{path} holds no calibration ({reason}); name one that python -m finetune calibrate wrote.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import cli_annotate, cli_case, cli_data, cli_hub, cli_models
 from workbench.corrections.place import default_path
 from workbench.errors import WorkbenchError
+from workbench.files import said_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -31,6 +33,9 @@ SAMPLERS = ("ats", "uniform", "topk", "published")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is shown in its escapes
+            stream.reconfigure(errors="backslashreplace")
     args = build_parser().parse_args(argv)
     try:
         return int(args.command(args))
@@ -44,15 +49,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; without this Python complains once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # of a file that nothing above has words of its own for
+        sys.stderr.write(f"error: {' '.join(said_of(error).split())}\n")
+        return EXIT_ERROR
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets `command` to its function."""
-    parser = argparse.ArgumentParser(prog="python -m workbench", description="Video anomaly understanding.")
+    parser = argparse.ArgumentParser(
+        prog="python -m workbench",
+        description="What is abnormal in a video, when, where, who and why.",
+        epilog="To begin: python -m workbench analyze CLIP. The page in the browser: python app.py. Each command says "
+        "more of itself: python -m workbench COMMAND --help.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_analyze(commands)
     cli_models.add_commands(commands)
-    doctor = commands.add_parser("doctor", help="check whether this machine has all that is needed")
+    doctor = commands.add_parser(
+        "doctor",
+        help="check whether this machine has all that is needed",
+        description="Check Python, libraries, GPU, ffmpeg, browser, weights, disk and memory: a line each, which says "
+        "ok or what to do. Exit code 1 if something needed is missing.",
+    )
     doctor.set_defaults(command=show_doctor)
     _add_convert(commands)
     cli_data.add_commands(commands)
@@ -124,7 +142,7 @@ def analyze_clip(args: argparse.Namespace) -> int:
 
         request = Request(tuple(args.ask), args.instances, args.sampler, args.frames, args.threshold)
         fusions = read_fusions(args.calibration) if args.calibration else None
-        folder = prepare_folder(args.out or Path("out") / args.clip.stem)
+        folder = prepare_folder(args.out or Path("out") / args.clip.stem, args.clip)
         stack = ModelStack.load(profile, **cli_models.stack_options(args))
         if fusions is not None:
             fusions.apply(stack, args.clip.stem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ def annotate_clips(args: argparse.Namespace) -> int:
 
     options = Options(args.clip_seconds, args.again, args.layer)
     profile = get_profile(args.profile)
-    is_file = args.clip is not None and Path(args.clip).is_file()
+    is_file = args.clip is not None and os.path.isfile(args.clip)
     store = existing_store(args.db) if not is_file else _opened(args.db)
     only = None if args.clip is None or is_file else [_number_of(store, args.clip)]
     from workbench.stack.loading import ModelStack
@@ -63,11 +64,10 @@ def annotate_clips(args: argparse.Namespace) -> int:
 
 
 def _opened(path: Path) -> Store:
-    from workbench.corrections.place import default_path
+    from workbench.corrections.place import make_folder
     from workbench.corrections.taxonomy import open_store
 
-    if path == default_path():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     return open_store(path)
 
 

@@ -44,11 +44,14 @@ def write_case(args: argparse.Namespace) -> int:
     if args.video and args.without_video:
         raise InputError("--video and --without-video contradict each other; give one of the two.")
     from workbench.cli_data import existing_store
+    from workbench.corrections.layers import check_layer
     from workbench.exports import case
 
     video = args.video or (Path(args.clip) if os.path.isfile(args.clip) else None)
     options = case.CaseOptions(args.layer, args.pixelate_bystanders, video, args.without_video)
-    made = case.write_case(existing_store(args.db), args.clip, args.out, options)
+    store = existing_store(args.db)
+    check_layer(store, args.layer)
+    made = case.write_case(store, args.clip, args.out, options)
     for note in made.notes:
         sys.stderr.write(f"note: {note}\n")
     sys.stdout.write(f"wrote {made.path}: {made.events} events, {made.rows} rows of history\n")

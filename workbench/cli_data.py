@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import cli_case
-from workbench.corrections.place import default_path
+from workbench.corrections.place import default_path, make_folder
+from workbench.errors import FormatError
 from workbench.exports import FORMATS, get_format, importable
 
 if TYPE_CHECKING:
@@ -21,7 +24,12 @@ EXIT_FAULT = 1
 
 def add_commands(commands: Any) -> None:
     """Add `export`, `import` and `db` to the parser of all commands."""
-    export = commands.add_parser("export", help="write what was reviewed in a format that other programs read")
+    export = commands.add_parser(
+        "export",
+        help="write what was reviewed in a format that other programs read",
+        description="Write the clips of the store, as they stand after all corrections, to a file or folder of a "
+        "format (docs/formats.md says what each holds). It appears whole or not at all.",
+    )
     _add_db(export)
     export.add_argument("--format", required=True, metavar="NAME", help=f"one of: {', '.join(FORMATS)}, case")
     export.add_argument("--out", required=True, type=Path, metavar="PATH", help="file or folder to write")
@@ -33,7 +41,12 @@ def add_commands(commands: Any) -> None:
     )
     export.set_defaults(command=export_clips)
 
-    take_in = commands.add_parser("import", help="read annotations into the store; clips may lack their video")
+    take_in = commands.add_parser(
+        "import",
+        help="read annotations into the store; clips may lack their video",
+        description="Read a file of annotations into the store: all of it, or nothing where something in it cannot be "
+        "true. A zip is read as it is.",
+    )
     _add_db(take_in)
     take_in.add_argument("--format", required=True, metavar="NAME", help=f"one of: {', '.join(importable())}")
     take_in.add_argument("--annotator", default="import", metavar="NAME", help="who the history says it was")
@@ -64,7 +77,13 @@ def _add_db_commands(parser: argparse.ArgumentParser) -> None:
 
 def _add_db(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--db", type=Path, default=default_path(), metavar="FILE", help="the store (default: the page's own)"
+        "--store",
+        "--db",
+        dest="db",
+        type=Path,
+        default=default_path(),
+        metavar="FILE",
+        help="the store (default: the page's own, which WORKBENCH_STORE may name)",
     )
 
 
@@ -74,6 +93,12 @@ def export_clips(args: argparse.Namespace) -> int:
         return cli_case.export_cases(args)
     target = get_format(args.format)
     store = existing_store(args.db)
+    if os.path.exists(args.out) and args.out.samefile(args.db):
+        raise FormatError(f"{args.out} is the store itself; name another file with --out.")
+    from workbench.probe import VIDEO_SUFFIXES
+
+    if args.out.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(args.out):
+        raise FormatError(f"{args.out} is a video, which an export would replace; name another file with --out.")
     left_out: list[str] | None = [] if args.skip_unfit else None
     notes: list[str] | None = [] if args.media else None
     count = target.write(chosen_clips(store, args.clip, args.layer), args.out, left_out=left_out, media_notes=notes)
@@ -89,12 +114,12 @@ def import_clips(args: argparse.Namespace) -> int:
     """`import`: all of the file or nothing of it."""
     source = get_format(args.format)
     clips = source.read(args.path)
+    first = next(clips, None)  # before a store is made: a file that is none leaves none behind
     from workbench.corrections.intake import take_in
     from workbench.corrections.taxonomy import open_store
 
-    if args.db == default_path():  # a folder of our own; one that the user names has to exist
-        args.db.parent.mkdir(parents=True, exist_ok=True)
-    report = take_in(open_store(args.db), clips, annotator=args.annotator)
+    make_folder(args.db)
+    report = take_in(open_store(args.db), chain([] if first is None else [first], clips), annotator=args.annotator)
     for warning in report.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     sys.stdout.write(
@@ -150,18 +175,21 @@ def existing_store(path: Path) -> Store:
     from workbench.corrections.store import Store
     from workbench.errors import StoreError
 
-    if not path.exists():
+    if not os.path.exists(path):
         raise StoreError(
-            f"There is no store {path}; name one with --db, or begin one with: python -m workbench import."
+            f"There is no store {path}; name one with --store, or begin one on the page, or with: python -m workbench "
+            "import."
         )
     return Store(path)
 
 
 def chosen_clips(store: Store, name: str | None, layer: str) -> Iterator[ReviewedClip]:
-    """All clips of a store, or the one of that name or sha256. Raises StoreError when there is none."""
+    """All clips of a store, or the one of that name or sha256. Raises StoreError: there is no such clip, or layer."""
     from workbench.corrections.clips import reviewed_clips
+    from workbench.corrections.layers import check_layer
     from workbench.errors import StoreError
 
+    check_layer(store, layer)
     found = False
     for reviewed in reviewed_clips(store, layer):
         if name is None or name in (reviewed.clip.name, reviewed.clip.sha256):

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Add `profiles` and `fetch` to the parser of all commands."""
-    profiles = commands.add_parser("profiles", help="list the model stacks to choose from")
+    profiles = commands.add_parser(
+        "profiles",
+        help="list the model stacks to choose from",
+        description="List the model stacks: whether their weights are on this machine, what they need, what was "
+        "trained for them, and what stands in for the rest.",
+    )
     profiles.set_defaults(command=show_profiles)
     fetch = commands.add_parser(
         "fetch",

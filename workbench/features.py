@@ -11,10 +11,11 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from workbench.ahead import ahead
-from workbench.files import cache_root
+from workbench.errors import InputError
+from workbench.files import cache_root, unwritable
 from workbench.records import Features
 from workbench.side_by_side import side_by_side
 from workbench.stack.backbone import VisionFeatures
@@ -33,7 +35,6 @@ from workbench.stack.sources import fingerprint
 from workbench.video import Clip, FrameBatch, dense_stride
 
 CACHE_VERSION = 1
-DEFAULT_CACHE = cache_root() / "features"
 CACHE_LIMIT_BYTES = 8 * 1024**3
 
 
@@ -70,36 +71,67 @@ def dense_pass(
     """Run the pass, or read it from the cache where the same content met the same stack before.
 
     Args:
-        cache_dir: folder of the cache; `DEFAULT_CACHE` if None. Oldest entries go when it outgrows its limit.
+        cache_dir: folder of the cache; the user's own if None. Oldest entries go when it outgrows its limit.
         progress: told about stage `encode`.
+
+    Raises:
+        InputError: the cache cannot be written. ClipError: the clip does not decode.
     """
-    root = cache_dir or DEFAULT_CACHE
-    root.mkdir(parents=True, exist_ok=True)
+    root = cache_dir or cache_root() / "features"
     stride = dense_stride(clip.info.n_frames)
     entry = root / f"{clip.info.sha256[:24]}-{stack_fingerprint(stack)}-s{stride}-v{CACHE_VERSION}"
-    if not entry.exists():
-        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
+    if entry.exists():
         try:
-            with enough_memory(stack.profile):
-                _compute(clip, stack, stride, partial, progress)
-            try:
-                os.replace(partial, entry)
-            except OSError:  # another session finished the same clip first; its result is as good
-                shutil.rmtree(partial, ignore_errors=True)
-        except BaseException:
+            found = _read(entry, stride)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # cut off or damaged: made anew
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):  # one that may only be read is as good
+                os.utime(entry)
+            return found
+    with _room(root):
+        root.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
+    try:
+        with enough_memory(stack.profile):
+            _compute(clip, stack, stride, partial, progress)
+        try:
+            os.replace(partial, entry)
+        except OSError:  # another session finished the same clip first; its result is as good
             shutil.rmtree(partial, ignore_errors=True)
-            raise
-        _evict(root, keep=entry)
-    else:
-        os.utime(entry)
-    return _read(entry, stride)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _evict(root, keep=entry)
+    with _room(root):
+        return _read(entry, stride)
+
+
+@contextlib.contextmanager
+def _room(root: Path) -> Iterator[None]:
+    """Say in a sentence that the cache cannot be written. Raises InputError."""
+    try:
+        yield
+    except OSError as error:
+        way_out = "let WORKBENCH_CACHE name another folder"
+        raise InputError(unwritable(f"The features in the cache {root}", error, way_out)) from error
+
+
+def _token_file(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A new array on disk, its room taken at once: a disk that fills up later would end the program without a word."""
+    tokens = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return tokens
 
 
 def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress: Progress | None) -> None:
     total = len(range(0, clip.info.n_frames, stride))
     backbone = stack.backbone
     shape = (total, backbone.tokens_per_frame, backbone.token_dim)
-    tokens = np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=np.float16, shape=shape)
+    with _room(folder.parent):
+        tokens = _token_file(folder / "tokens.npy", shape)
     rows: dict[str, list[np.ndarray]] = {k: [] for k in ("index", "time", "motion", "cls", "maps", "heat", "saliency")}
     done = 0
 
@@ -120,9 +152,10 @@ def _compute(clip: Clip, stack: ModelStack, stride: int, folder: Path, progress:
         if progress:
             curve = PartialCurve(np.concatenate(rows["time"]), np.concatenate(rows["motion"]))
             progress("encode", done / total, curve)
-    tokens.flush()
     arrays: dict[str, Any] = {key: np.concatenate(parts)[:total] for key, parts in rows.items()}
-    np.savez(folder / "dense.npz", **arrays)
+    with _room(folder.parent):
+        tokens.flush()
+        np.savez(folder / "dense.npz", **arrays)
 
 
 def _watch(clip: Clip, stack: ModelStack, stride: int) -> Generator[tuple[FrameBatch, MotionBatch], None, None]:
@@ -170,8 +203,13 @@ def _read(entry: Path, stride: int) -> DensePass:
 
 def _evict(root: Path, keep: Path) -> None:
     """Remove the entries longest unused until the cache fits its limit again."""
-    sizes = {e: sum(f.stat().st_size for f in e.iterdir()) for e in root.iterdir() if e.is_dir()}
-    used = {e: e.stat().st_mtime for e in sizes}
+    sizes: dict[Path, int] = {}
+    used: dict[Path, float] = {}
+    for entry in root.iterdir():
+        with contextlib.suppress(OSError):  # another process has just taken it away
+            if entry.is_dir():
+                used[entry] = entry.stat().st_mtime
+                sizes[entry] = sum(file.stat().st_size for file in entry.iterdir())
     total = sum(sizes.values())
     for entry in sorted(sizes, key=lambda e: used[e]):
         if total <= CACHE_LIMIT_BYTES:

@@ -33,6 +33,21 @@ def unwritable(what: str | Path, error: OSError, way_out: str = "name another wi
     return f"{what} cannot be written ({error.strerror or error}); {way_out}."
 
 
+def said_of(error: OSError) -> str:
+    """The sentence for a file that nothing nearer has words of its own for."""
+    what = error.filename if isinstance(error.filename, str | Path) else "A file"
+    return f"{what} cannot be read or written ({error.strerror or error}); check its permissions and the free space."
+
+
 def cache_root() -> Path:
     """The folder of everything that can be made or fetched again: `WORKBENCH_CACHE`, or one in the user's cache."""
-    return Path(os.environ.get("WORKBENCH_CACHE", Path.home() / ".cache" / "anomaly-workbench"))
+    named = os.environ.get("WORKBENCH_CACHE")
+    return Path(os.path.expanduser(named)) if named else home() / ".cache" / "anomaly-workbench"
+
+
+def home() -> Path:
+    """The user's home; the present folder for a user who has none, as in some containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path.cwd()

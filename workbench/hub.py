@@ -11,9 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterable
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,7 @@ from workbench.corrections.store import Store
 from workbench.errors import InputError, StoreError, WorkbenchError
 from workbench.exports import get_format
 from workbench.exports.manifest import digest_of
+from workbench.hub_upload import HubError, no_network, upload, upload_apart
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitScheduler
@@ -32,10 +31,6 @@ BACKUP_EVERY_MINUTES = 10.0
 _COPY = "corrections.db"
 
 
-class HubError(WorkbenchError):
-    """The Hub cannot be used: there is no token, no network, or it refused."""
-
-
 def hub_token() -> str | None:
     """The token of the environment, or the one that `hf auth login` has kept; None where there is neither."""
     from huggingface_hub import get_token
@@ -45,8 +40,10 @@ def hub_token() -> str | None:
 
 def why_not() -> str | None:
     """Why nothing can be pushed, in a sentence for a person; None when it can."""
-    if hub_token():
-        return None
+    token = hub_token()
+    if token:
+        fine = token.isascii() and token.isprintable()
+        return None if fine else "The token holds characters that no token has; copy it into HF_TOKEN once more."
     return "Pushing to the Hub needs a token: set HF_TOKEN to one that may write, then start the workbench again."
 
 
@@ -74,6 +71,7 @@ def push_dataset(
     left_out: list[str] | None = None,
     notes: list[str] | None = None,
     endpoint: str | None = None,
+    report: Callable[..., None] | None = None,
 ) -> str:
     """Write the clips as a data set folder and upload it as one commit. → the address of the commit.
 
@@ -81,6 +79,7 @@ def push_dataset(
         repo: OWNER/NAME; made if it is not there yet, private unless said otherwise.
         media: upload the videos too. left_out, notes: as for `Format.write`.
         endpoint: another Hub than the usual one.
+        report: told often what is being done; what it raises ends the push, and then nothing was published.
 
     Raises:
         HubError: there is no token, or the Hub cannot be reached or refuses. InputError: `repo` is no name.
@@ -93,34 +92,17 @@ def push_dataset(
     said = notes if notes is not None else []
     with tempfile.TemporaryDirectory(prefix="workbench-push-") as made:
         folder = Path(made) / "dataset"
-        get_format("hf").write(clips, folder, left_out=left_out, media_notes=said if media else None)
-        return _upload(folder, name, private, endpoint)
+        watched = clips if report is None else _watched(clips, report)
+        get_format("hf").write(watched, folder, left_out=left_out, media_notes=said if media else None)
+        if report is None:
+            return upload(folder, name, private=private, endpoint=endpoint)
+        return upload_apart(folder, name, private=private, endpoint=endpoint, report=report)
 
 
-def _upload(folder: Path, repo: str, private: bool, endpoint: str | None) -> str:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    api = HfApi(endpoint=endpoint, token=hub_token())
-    try:
-        api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo, repo_type="dataset", folder_path=folder, commit_message="Reviewed clips"
-        )
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "no answer"
-        raise HubError(f"The Hub refused to take {repo} ({status}); check that the token may write there.") from error
-    except _no_network() as error:
-        raise HubError(
-            f"The Hub cannot be reached ({type(error).__name__}); nothing was published, try again with a network."
-        ) from error
-    return str(commit.commit_url)
-
-
-def _no_network() -> tuple[type[Exception], ...]:
-    """What is raised where there is no network: huggingface_hub has changed its HTTP library, so any it may use."""
-    libraries = [import_module(name) for name in ("httpx2", "httpx") if find_spec(name) is not None]
-    return (OSError, *(library.HTTPError for library in libraries))
+def _watched(clips: Iterable[ReviewedClip], report: Callable[..., None]) -> Iterator[ReviewedClip]:
+    for reviewed in clips:
+        report(f"writing {reviewed.clip.name}", 0.0)
+        yield reviewed
 
 
 def snapshot(store: Store, folder: Path) -> Path:
@@ -168,7 +150,7 @@ def schedule_backups(
             return commit
 
     snapshot(store, folder)
-    refused: tuple[type[Exception], ...] = (HfHubHTTPError, *_no_network())
+    refused: tuple[type[Exception], ...] = (HfHubHTTPError, *no_network())
     try:
         return StoreBackups(
             repo_id=repo, repo_type="dataset", folder_path=folder, every=every_minutes, private=True, token=hub_token(),
@@ -180,7 +162,7 @@ def schedule_backups(
 
 def end_backups(scheduler: CommitScheduler) -> None:
     """Push what has changed since, then end. Where that fails, the log says so: the store itself is as it was."""
-    failures: tuple[type[Exception], ...] = (WorkbenchError, RuntimeError, ValueError, *_no_network())
+    failures: tuple[type[Exception], ...] = (WorkbenchError, RuntimeError, ValueError, *no_network())
     try:
         scheduler.trigger().result()
     except failures as error:

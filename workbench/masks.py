@@ -8,6 +8,19 @@ from pycocotools import mask as coco
 from workbench.errors import InputError
 from workbench.records import Box, MaskRLE
 
+MOST_SIDE = 1 << 15
+MOST_PIXELS = 1 << 27
+"""The longest side and the most pixels of a picture: more than any camera has, and little enough to be in memory."""
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse what is no size of a picture, before anything of that size is made. Raises InputError."""
+    if not (0 < height <= MOST_SIDE and 0 < width <= MOST_SIDE and height * width <= MOST_PIXELS):
+        raise InputError(
+            f"A picture or mask of {width!r:.20} x {height!r:.20} pixels is none of a video; the longest side is "
+            f"{MOST_SIDE}, the most pixels are {MOST_PIXELS / 1e6:.0f} million."
+        )
+
 
 def encode_rle(mask: np.ndarray) -> MaskRLE:
     """A mask `[H, W]` (bool, or anything where non-zero is inside) as COCO compressed run lengths.
@@ -42,12 +55,13 @@ def _checked(rle: MaskRLE) -> tuple[int, int, list[int]]:
     try:
         height, width = (int(side) for side in rle["size"])
         runs = _run_lengths(rle["counts"].encode("ascii"))
-        covered = sum(runs) if height > 0 and width > 0 else -1
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
             f"A mask needs size [height, width] and compressed counts as text; this one has {dict(rle)!r:.80}."
         ) from error
+    check_size(height, width)
     # pycocotools trusts its input and reads past the buffer when the runs do not fill the picture.
+    covered = sum(runs)
     if covered != height * width:
         raise InputError(f"Mask counts cover {covered} pixels, but its size {height} x {width} has {height * width}.")
     return height, width, runs

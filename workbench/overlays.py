@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from workbench.errors import InputError
+from workbench.labels import choose_places, place_all
 from workbench.masks import decode_rle
 from workbench.records import Box, Instance
 
@@ -24,6 +25,7 @@ OTHER_COLOUR = "#BBBBBB"
 HEAT_CLEAR_BELOW = 0.15  # heat that stays invisible; a sigmoid map is never quite 0
 HEAT_FULL_AT = 0.75
 MASK_FILL = 0.38
+MOST_LOOKS = 20_000  # frames that are looked at to find places for labels
 _SHADOW = (12, 14, 18)
 
 
@@ -89,6 +91,7 @@ def draw_instances(
     labels: bool = True,
     clip_size: tuple[int, int] | None = None,
     hold: int = 0,
+    places: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Draw the instances seen in a frame; a new picture.
 
@@ -97,28 +100,82 @@ def draw_instances(
         masks, boxes, labels: what to draw.
         clip_size: (width, height) that boxes are in; the picture's own size if None.
         hold: an instance not tracked in this very frame is drawn as in the nearest one at most this many frames away.
+        places: of the labels, from `label_places`, for a clip that plays; found for this frame alone if None.
     """
     canvas = rgb.copy()
     height, width = rgb.shape[:2]
     full_width, full_height = clip_size or (width, height)
     line = max(1, round(min(height, width) / 260))
-    taken: list[Box] = []
     shown = [(i, _nearest(i, frame_index, hold)) for i in instances]
     for instance, at in shown:
         if masks and at in instance.masks_rle:
             mask = decode_rle(instance.masks_rle[at]).astype(np.uint8)
-            _draw_mask(canvas, mask, rgb_of(ROLE_COLOURS.get(instance.role, OTHER_COLOUR)), line)
-    for instance, at in shown:
-        if at not in instance.boxes_xyxy:
-            continue
-        x0, y0, x1, y1 = instance.boxes_xyxy[at]
-        box = (x0 * width / full_width, y0 * height / full_height, x1 * width / full_width, y1 * height / full_height)
-        colour = rgb_of(ROLE_COLOURS.get(instance.role, OTHER_COLOUR))
-        if boxes:
-            _draw_box(canvas, box, colour, line)
-        if labels:
-            _draw_label(canvas, box, f"{instance.id} {instance.role}", colour, taken)
+            _draw_mask(canvas, mask, _colour(instance), line)
+    found = [_scaled(i.boxes_xyxy.get(at), width / full_width, height / full_height) for i, at in shown]
+    for (instance, _), box in zip(shown, found, strict=True):
+        if boxes and box is not None:
+            _draw_box(canvas, box, _colour(instance), line)
+    if labels:
+        chips = [_chip(instance, height) for instance, _ in shown]
+        sizes = [_size(chip) for chip, _ in chips]
+        if places is None:
+            seen = [np.array([box or (np.nan,) * 4], float) for box in found]
+            places = choose_places(seen, sizes, (width, height))
+        for chip, place in zip(chips, place_all(found, sizes, (width, height), places), strict=True):
+            _draw_label(canvas, *chip, place)
     return canvas
+
+
+def label_places(
+    instances: Sequence[Instance], size: tuple[int, int], clip_size: tuple[int, int], hold: int = 0
+) -> list[int]:
+    """The place of each instance's label that holds for the whole clip.
+
+    Args:
+        size: (width, height) of the pictures that will be drawn. clip_size, hold: as for `draw_instances`.
+    """
+    width, height = size
+    tracked = sorted({frame for instance in instances for frame in instance.boxes_xyxy})
+    if not tracked:
+        return [0] * len(instances)
+    first, last = max(0, tracked[0] - hold), tracked[-1] + hold
+    frames = np.arange(first, last + 1, 1 + (last - first) // MOST_LOOKS)
+    boxes = [_boxes_at(instance, frames, hold, width / clip_size[0], height / clip_size[1]) for instance in instances]
+    return choose_places(boxes, [_size(_chip(instance, height)[0]) for instance in instances], size)
+
+
+def _boxes_at(instance: Instance, frames: np.ndarray, hold: int, across: float, down: float) -> np.ndarray:
+    """Boxes `[F, 4]` as they are drawn in these frames, NaN where there is none."""
+    own = np.array(_tracked(instance), int)
+    found = np.full((len(frames), 4), np.nan)
+    if len(own):
+        right = np.searchsorted(own, frames).clip(0, len(own) - 1)
+        left = (right - 1).clip(0)
+        nearest = np.where(frames - own[left] <= np.abs(own[right] - frames), left, right)
+        nothing = (np.nan,) * 4
+        boxes = np.array([_scaled(instance.boxes_xyxy.get(frame), across, down) or nothing for frame in own.tolist()])
+        found = np.where((np.abs(own[nearest] - frames) <= hold)[:, None], boxes[nearest], found)
+    return found
+
+
+def _tracked(instance: Instance) -> list[int]:
+    return sorted(instance.boxes_xyxy.keys() | instance.masks_rle.keys())
+
+
+def _scaled(box: Box | None, across: float, down: float) -> Box | None:
+    return None if box is None else (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+
+
+def _colour(instance: Instance) -> tuple[int, int, int]:
+    return rgb_of(ROLE_COLOURS.get(instance.role, OTHER_COLOUR))
+
+
+def _chip(instance: Instance, height: int) -> tuple[np.ndarray, np.ndarray]:
+    return label_chip(f"{instance.id} {instance.role}", _colour(instance), max(11, round(height / 30)))
+
+
+def _size(chip: np.ndarray) -> tuple[int, int]:
+    return chip.shape[1], chip.shape[0]
 
 
 def _nearest(instance: Instance, frame_index: int, hold: int) -> int:
@@ -127,7 +184,7 @@ def _nearest(instance: Instance, frame_index: int, hold: int) -> int:
     if frame_index in frames:
         return frame_index
     near = [frame for frame in frames if abs(frame - frame_index) <= hold]
-    return min(near, key=lambda frame: abs(frame - frame_index), default=-1)
+    return min(near, key=lambda frame: (abs(frame - frame_index), frame), default=-1)
 
 
 def _draw_mask(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], line: int) -> None:
@@ -165,25 +222,13 @@ def _draw_box(canvas: np.ndarray, box: Box, colour: tuple[int, int, int], line: 
             cv2.polylines(canvas, [corner], False, colour, line * 2 + 1, cv2.LINE_AA)
 
 
-def _draw_label(canvas: np.ndarray, box: Box, text: str, colour: tuple[int, int, int], taken: list[Box]) -> None:
-    """A chip above the box (below or inside where there is no room), clear of chips already there."""
-    height, width = canvas.shape[:2]
-    chip, alpha = label_chip(text, colour, max(11, round(height / 30)))
-    h, w = chip.shape[:2]
-    if h > height or w > width:
+def _draw_label(canvas: np.ndarray, chip: np.ndarray, alpha: np.ndarray, place: Box) -> None:
+    """Draws a chip into `canvas`; an empty place takes none."""
+    x0, y0, x1, y1 = (int(side) for side in place)
+    if x1 <= x0:
         return
-    x = int(np.clip(round(box[0]), 0, width - w))
-    tops = [round(box[1]) - h - 2, round(box[3]) + 2, round(box[1]) + 2]
-    tops += [tops[0] - k * (h + 2) for k in (1, 2, 3)] + [tops[1] + k * (h + 2) for k in (1, 2, 3)]
-    free = [y for y in tops if 0 <= y <= height - h and not any(_overlap((x, y, x + w, y + h), t) for t in taken)]
-    y = free[0] if free else int(np.clip(tops[0], 0, height - h))
-    taken.append((x, y, x + w, y + h))
-    under = canvas[y : y + h, x : x + w].astype(np.float32)
-    canvas[y : y + h, x : x + w] = (under + (chip - under) * alpha[..., None] + 0.5).astype(np.uint8)
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    under = canvas[y0:y1, x0:x1].astype(np.float32)
+    canvas[y0:y1, x0:x1] = (under + (chip - under) * alpha[..., None] + 0.5).astype(np.uint8)
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,9 @@ packets carry no usable times, everything is decoded once and counted.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import stat
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -20,7 +22,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from workbench.decode import Orientation, decoded_frames, open_container, orientation_of, video_stream
+from workbench.decode import Orientation, decoded_frames, open_container, orientation_of, reason, video_stream
 from workbench.errors import ClipError
 from workbench.records import ClipInfo
 
@@ -101,14 +103,21 @@ def content_hash(path: Path) -> str:
 
 
 def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise ClipError(f"{path} does not exist; check the path.")
-    if not path.is_file():
-        raise ClipError(f"{path} is a folder, not a video file; give one file in it.")
     try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise ClipError(f"{path} is a folder, not a video file; give one file in it.")
+        if not stat.S_ISREG(kind):
+            raise ClipError(f"{path} is a pipe or a device, not a video file; write the video to a file first.")
         with path.open("rb") as file:
             empty = not file.read(1)
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ClipError(f"{path} does not exist; check the path.") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise ClipError(
+                f"{str(path)!a:.80} cannot be the name of a file ({reason(error)}); check the path."
+            ) from error
         raise ClipError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     if empty:
         raise ClipError(f"{path} is empty (0 bytes); copy or record it again.")

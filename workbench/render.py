@@ -10,7 +10,7 @@ import numpy as np
 from workbench.decode import fit_size, open_container, reason, video_stream
 from workbench.errors import ClipError, InputError
 from workbench.files import replacing
-from workbench.overlays import blend_heatmap, draw_instances
+from workbench.overlays import blend_heatmap, draw_instances, label_places
 from workbench.records import Analysis, Heatmaps
 from workbench.strip import ScoreStrip
 from workbench.video import Clip
@@ -46,11 +46,13 @@ def render_overlay(
     hold = round(HOLD_S * clip.info.fps)
     clip_size = (clip.info.width, clip.info.height)
 
+    places = label_places(analysis.instances, size, clip_size, hold)
+
     def paint(index: int, rgb: np.ndarray) -> np.ndarray:
         heat = heat_at(analysis.heatmaps, index)
         if heat is not None:
             rgb = blend_heatmap(rgb, heat, HEAT_OPACITY)
-        rgb = draw_instances(rgb, analysis.instances, index, clip_size=clip_size, hold=hold)
+        rgb = draw_instances(rgb, analysis.instances, index, clip_size=clip_size, hold=hold, places=places)
         return np.vstack([rgb, strip.draw(float(clip.times_s[index]))])
 
     _write(clip, size, (size[0], size[1] + strip_height), paint, Path(out_path), progress)
@@ -62,7 +64,7 @@ def transcode_proxy(clip: Clip, out_path: str | Path, progress: Progress | None 
     The frame rate is even: where the source's varies, each written frame shows what was on screen at its time.
     """
     size = _even(fit_size(clip.info.width, clip.info.height, PROXY_LONG_SIDE))
-    _write(clip, size, size, lambda _, rgb: rgb, Path(out_path), progress)
+    _write(clip, size, size, lambda _, rgb: rgb, Path(out_path), progress, same_again=False)
 
 
 def heat_at(heatmaps: Heatmaps | None, index: int) -> np.ndarray | None:
@@ -96,10 +98,13 @@ def _write(
     paint: Callable[[int, np.ndarray], np.ndarray],
     out_path: Path,
     progress: Progress | None,
+    *,
+    same_again: bool = True,
 ) -> None:
     rate = even_rate(clip)
     count = max(1, round(clip.info.duration_s * rate))
-    encode_mp4(_painted(clip, size, rate, count, paint), written_size, rate, count, out_path, progress)
+    pictures = _painted(clip, size, rate, count, paint)
+    encode_mp4(pictures, written_size, rate, count, out_path, progress, same_again=same_again)
 
 
 def encode_mp4(
@@ -109,10 +114,16 @@ def encode_mp4(
     count: int,
     out_path: Path,
     progress: Progress | None = None,
+    *,
+    same_again: bool = True,
 ) -> None:
     """Stream `count` pictures of `size` = (width, height), both even, into moviepy's ffmpeg as H.264 without sound.
 
     `out_path` appears only when it is whole; `pictures` is closed either way.
+
+    Args:
+        same_again: the same pictures give the same bytes each time, for which the encoder keeps to one thread: with
+            several, the file now and then differs by a few bytes.
 
     Raises:
         ClipError: the file cannot be written.
@@ -145,6 +156,7 @@ def encode_mp4(
                 codec="libx264",
                 audio=False,
                 preset="veryfast",
+                threads=1 if same_again else None,
                 ffmpeg_params=options,
                 logger=None,
             )

@@ -88,7 +88,8 @@ def save_analysis(analysis: Analysis, path: str | Path) -> None:
     """Write `analysis.json` whole or not at all."""
     text = to_json(analysis)
     with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # Half a character (a file name that is not UTF-8) becomes its escape, which JSON reads back as it was.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def load_analysis(path: str | Path) -> Analysis:

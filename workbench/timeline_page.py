@@ -33,7 +33,7 @@ def write_timeline_html(analysis: Analysis, clip: Clip, path: str | Path) -> Non
     """Write the page of an analysis of `clip` to `path`, whole or not at all."""
     pictures = picture_uris(clip, analysis.sampled_frames)
     with replacing(path) as temporary:
-        temporary.write_text(timeline_html(analysis, pictures), encoding="utf-8")
+        temporary.write_text(timeline_html(analysis, pictures), encoding="utf-8", errors="backslashreplace")
 
 
 def picture_uris(clip: Clip, frames: Sequence[int], *, width: int = PICTURE_WIDTH_PX) -> dict[int, str]:

@@ -12,7 +12,7 @@ from workbench.analysis import analyse
 from workbench.conversation import MAX_QUESTION_CHARS, Conversation, name_events
 from workbench.errors import InputError
 from workbench.features import Progress
-from workbench.files import replacing
+from workbench.files import replacing, unwritable
 from workbench.instances import find_instances
 from workbench.records import Analysis, Turn
 from workbench.render import render_overlay
@@ -21,6 +21,8 @@ from workbench.stack.loading import ModelStack
 from workbench.stack.sampler import SamplerName
 from workbench.timeline_page import write_timeline_html
 from workbench.video import Clip
+
+OUTPUTS = ("analysis.json", "timeline.html", "heatmaps.npz", "overlay.mp4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Request:
         for question in self.questions:
             if not question.strip():
                 raise InputError("A question is empty; write one, or ask judgement, description or analysis.")
+            if not question.isascii() and any("\ud800" <= character <= "\udfff" for character in question):
+                raise InputError(f"A question is not readable text ({question!a:.60}); write it in UTF-8.")
             if len(question) > MAX_QUESTION_CHARS:
                 raise InputError(f"A question has {len(question)} characters; shorten it to {MAX_QUESTION_CHARS}.")
 
@@ -101,14 +105,17 @@ def _converse(
         progress("dialogue", 1.0, None)
 
 
-def prepare_folder(path: Path) -> Path:
-    """Make the folder results go to. Raises InputError when that cannot be."""
+def prepare_folder(path: Path, clip: Path | None = None) -> Path:
+    """Make the folder results go to. Raises InputError when that cannot be, or a result would take the clip's place."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"{path} cannot be a folder for results ({error.strerror}); name another with --out."
         ) from error
+    for name in OUTPUTS:
+        if clip is not None and (path / name).exists() and (path / name).samefile(clip):
+            raise InputError(f"{clip} lies where a result would be written; name another folder with --out.")
     return path
 
 
@@ -118,7 +125,17 @@ def write_outputs(
     """Write `analysis.json`, `timeline.html` and, if wanted, `heatmaps.npz` and `overlay.mp4` into `folder`.
 
     Each file appears whole or not at all; `analysis.json` comes last, so where it is, the others are. → their paths.
+
+    Raises:
+        InputError: the folder takes no files. ClipError: the clip does not decode, or the overlay cannot be written.
     """
+    try:
+        return _write_outputs(analysis, clip, folder, heatmaps, overlay)
+    except OSError as error:
+        raise InputError(unwritable(f"The results in {folder}", error, "name another folder with --out")) from error
+
+
+def _write_outputs(analysis: Analysis, clip: Clip, folder: Path, heatmaps: bool, overlay: bool) -> list[Path]:
     paths = [folder / "timeline.html"]
     began = time.perf_counter()
     write_timeline_html(analysis, clip, paths[0])

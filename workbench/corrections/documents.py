@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from workbench.corrections.log import Document
 from workbench.errors import InputError
-from workbench.masks import decode_rle
+from workbench.masks import check_size, decode_rle
 from workbench.records import (
     REVIEW_STATES,
     ROLES,
@@ -46,7 +46,13 @@ EDITABLE: dict[str, tuple[str, ...]] = {
     "turn": ("kind", "question", "answer", "evidence", "verdict"),
     "question": ("kind", "about", "text"),
 }
+MOST_FRAMES = 100_000_000
+MOST_RATE = 100_000.0
+MOST_SECONDS = 366 * 86_400.0
+"""What a clip may have at most: 38 days at 30 frames a second, the quickest cameras, a year. More is a mistake."""
 _SLACK_S = 1.0  # published annotations end up to a second after their video
+_MOST_DIGITS = 12  # of the number of a frame
+_MOST_PX = 1e6  # how far a box may reach, outside the picture too
 
 
 def texts_to(texts: Texts) -> Document:
@@ -189,6 +195,23 @@ def check(kind: str, document: Document, clip: ClipRecord) -> None:
         checker(document, clip)
 
 
+def _check_clip(document: Document, clip: ClipRecord) -> None:
+    frames, rate, length = document["n_frames"], document["fps"], document["duration_s"]
+    if frames is not None and not (isinstance(frames, int) and 0 <= frames <= MOST_FRAMES):
+        raise InputError(f"{clip.name} cannot have {frames!r:.40} frames; correct n_frames (at most {MOST_FRAMES:,}).")
+    if rate is not None and not (_is_number(rate) and 0 < rate <= MOST_RATE):
+        raise InputError(
+            f"{clip.name} cannot have {rate!r:.40} frames a second; correct fps (above 0, at most {MOST_RATE:,.0f})."
+        )
+    if length is not None and not (_is_number(length) and 0 <= length <= MOST_SECONDS):
+        raise InputError(
+            f"{clip.name} cannot last {length!r:.40} s; correct n_frames, fps or duration_s (at most a year, "
+            f"{MOST_SECONDS:,.0f} s)."
+        )
+    if document["width"] is not None and document["height"] is not None:
+        check_size(document["height"], document["width"])
+
+
 def _check_span(document: Document, clip: ClipRecord) -> None:
     for field in ("start_s", "end_s", "peak_s"):
         value = document.get(field)
@@ -196,6 +219,8 @@ def _check_span(document: Document, clip: ClipRecord) -> None:
             continue
         if not _is_number(value) or value < 0:
             raise InputError(f"{field} must be a time in seconds from 0, not {value!r}.")
+        if value > MOST_SECONDS:
+            raise InputError(f"{field} {value:g} s is later than any clip lasts; give a time in seconds.")
         if clip.duration_s is not None and value > clip.duration_s + _SLACK_S:
             raise InputError(
                 f"{field} {value:g} s lies after the end of {clip.name} ({clip.duration_s:g} s); give an earlier time."
@@ -235,9 +260,14 @@ def _check_instance(document: Document, clip: ClipRecord) -> None:
                 f"The mask of frame {frame} is {width}x{height}, but {clip.name} is {clip.width}x{clip.height}; "
                 "scale it to the clip first."
             )
+    end = MOST_FRAMES if clip.n_frames is None else clip.n_frames
     for frame in {*document["masks_rle"], *document["boxes_xyxy"]}:
-        if not frame.isdigit() or (clip.n_frames is not None and int(frame) >= clip.n_frames):
-            raise InputError(f"{clip.name} has no frame {frame}; it has {clip.n_frames} frames.")
+        if not (frame.isascii() and frame.isdigit()) or len(frame) > _MOST_DIGITS or int(frame) >= end:
+            most = "no clip has that many" if clip.n_frames is None else f"it has {end} frames"
+            raise InputError(f"{clip.name} has no frame {frame:.40}; {most}.")
+    for frame, box in document["boxes_xyxy"].items():
+        if len(box) != 4 or not all(_is_number(side) and abs(side) <= _MOST_PX for side in box):
+            raise InputError(f"The box of frame {frame} is not four numbers of pixels; correct {box!r:.60}.")
 
 
 def _check_turn(document: Document, _clip: ClipRecord) -> None:
@@ -248,6 +278,7 @@ def _check_turn(document: Document, _clip: ClipRecord) -> None:
 
 
 _CHECKS: dict[str, Callable[[Document, ClipRecord], None]] = {
+    "clip": _check_clip,
     "video": _check_video,
     "event": _check_span,
     "caption": _check_span,
@@ -263,7 +294,10 @@ def check_mask(mask: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def _texts_from(document: Document) -> Texts:

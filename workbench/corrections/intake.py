@@ -88,6 +88,7 @@ class _Merge:
 
     def run(self) -> None:
         """Write what differs."""
+        documents.check("clip", documents.clip_to(self.draft.clip), self.draft.clip)
         video = documents.video_to(self.draft)
         self._update("video", "video", video, documents.EDITABLE["video"][1:])
         matches = _match(self.draft.events, self.old.events)

@@ -40,6 +40,18 @@ def list_layers(store: Store, clip: int) -> list[str]:
     return sorted((layer for (layer,) in rows), key=lambda name: (name != MAIN, name))
 
 
+def check_layer(store: Store, layer: str) -> None:
+    """Refuse a layer that nobody has begun on any clip: a mistyped name would look like the main one.
+
+    Raises:
+        StoreError: nobody has; the sentence names those there are.
+    """
+    with store.reading() as db:
+        known = [MAIN, *(name for (name,) in db.conn.execute("SELECT DISTINCT layer FROM history") if name != MAIN)]
+    if layer not in known:
+        raise StoreError(f"Nobody has begun a layer {layer!r:.80} in {store.path}; name one of: {', '.join(known)}.")
+
+
 def adopt(
     store: Store,
     clip: int,

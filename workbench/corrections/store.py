@@ -123,6 +123,8 @@ class Store:
         target = Path(target)
         if target.exists() and target.samefile(self.path):
             raise StoreError(f"{target} is the store itself; name another file for the backup.")
+        if target.is_file() and not _is_database(target):
+            raise StoreError(f"{target} is there already and no backup of a store; name another file.")
         if not target.parent.is_dir():
             raise StoreError(f"The folder {target.parent} for the backup does not exist; make it or name another.")
         try:
@@ -220,6 +222,15 @@ def explain(error: sqlite3.Error) -> str:
         if sign in message:
             return cause
     return f"cannot be used ({error}); restore a backup if that lasts"
+
+
+def _is_database(path: Path) -> bool:
+    """Whether a file is one of SQLite's, or empty: what a backup may take the place of."""
+    try:
+        with path.open("rb") as file:
+            return file.read(16) in (b"", b"SQLite format 3\0")
+    except OSError:
+        return False
 
 
 def _sync(path: Path) -> None:

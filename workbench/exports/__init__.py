@@ -48,25 +48,27 @@ class Format:
         *,
         left_out: list[str] | None = None,
         media_notes: list[str] | None = None,
+        watch: Callable[[str, float], None] | None = None,
     ) -> int:
         """Write clips to a file or folder. → how many clips are in it.
 
         Args:
             left_out: takes a sentence for each clip that does not fit the format; None: such a clip is an error.
             media_notes: write the videos too; takes a sentence for each file that could not be. None: no videos.
+            watch: told which file is cut and the share done of its clip; what it raises ends the writing.
 
         Raises:
             FormatError: a clip does not fit the format, `out` cannot be written, or the format has no videos.
         """
         writer: Writer = getattr(self._module(), self.writer)
         if media_notes is not None:
-            writer = self._with_media(writer, media_notes)
+            writer = self._with_media(writer, media_notes, watch)
         try:
             return writer(clips if left_out is None else self._fitting(clips, left_out), Path(out))
         except OSError as error:
             raise FormatError(unwritable(out, error)) from error
 
-    def _with_media(self, writer: Writer, notes: list[str]) -> Writer:
+    def _with_media(self, writer: Writer, notes: list[str], watch: Callable[[str, float], None] | None) -> Writer:
         if self.media is None:
             names = ", ".join(name for name, item in FORMATS.items() if item.media)
             raise FormatError(f"{self.title} go without videos; leave --media out, or choose one of: {names}.")
@@ -74,7 +76,7 @@ class Format:
             return partial(cast("Any", writer), notes=notes)
         from workbench.exports.media import with_media
 
-        return lambda clips, out: writer(with_media(clips, out.parent, notes), out)
+        return lambda clips, out: writer(with_media(clips, out.parent, notes, watch), out)
 
     def _fitting(self, clips: Iterable[ReviewedClip], left_out: list[str]) -> Iterator[ReviewedClip]:
         unfit = getattr(self._module(), self.unfit) if self.unfit else None
@@ -95,14 +97,22 @@ class Format:
             raise FormatError(f"{self.title} is for export only; import one of: {', '.join(importable())}.")
         reader: Reader = getattr(self._module(), self.reader)
         path = Path(path)
-        if path.suffix.lower() != ".zip":
-            return reader(path)
-        from workbench.exports.unpacking import read_zip
+        if path.suffix.lower() == ".zip":
+            from workbench.exports.unpacking import read_zip
 
-        return read_zip(path, reader, folder=self.reads_folders)
+            reader = partial(read_zip, reader=reader, folder=self.reads_folders)
+        return _shallow(reader, path)
 
     def _module(self) -> Any:
         return import_module(f"workbench.exports.{self.module}")
+
+
+def _shallow(reader: Reader, path: Path) -> Iterator[ReviewedClip]:
+    """What the reader reads, of a file that is not nested deeper than a sentence about it can be made."""
+    try:
+        yield from reader(path)
+    except RecursionError as error:
+        raise FormatError(f"{path} is nested deeper than any export; name another file.") from error
 
 
 FORMATS: dict[str, Format] = {

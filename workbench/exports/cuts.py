@@ -10,7 +10,7 @@ import numpy as np
 from workbench.decode import fit_size
 from workbench.errors import ClipError, FormatError
 from workbench.records import ClipRecord
-from workbench.render import encode_mp4, even_rate
+from workbench.render import Progress, encode_mp4, even_rate
 from workbench.video import Clip
 
 Paint = Callable[[int, np.ndarray], np.ndarray]
@@ -50,6 +50,7 @@ def cut_span(
     *,
     long_side: int | None = None,
     paint: Paint | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Write what is on screen from `start_s` to `end_s` as an H.264 MP4 without sound. → frames written.
 
@@ -58,6 +59,7 @@ def cut_span(
 
     Args:
         long_side: the longest side of the picture; larger ones are shrunk. paint: changes a picture, given its index.
+        progress: told the share done, 0 to 1; what it raises ends the writing.
 
     Raises:
         ClipError: the span begins after the end of the clip, the clip does not decode, or writing failed.
@@ -74,7 +76,7 @@ def cut_span(
     width, height = fit_size(clip.info.width, clip.info.height, long_side)
     size = (max(2, width // 2 * 2), max(2, height // 2 * 2))
     out_path.parent.mkdir(parents=True, exist_ok=True)
-    encode_mp4(_pictures(clip, wanted, size, long_side, paint), size, rate, count, out_path)
+    encode_mp4(_pictures(clip, wanted, size, long_side, paint), size, rate, count, out_path, progress)
     return count
 
 

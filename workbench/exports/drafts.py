@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from workbench.errors import FormatError
+from workbench.exports import fields
 from workbench.records import ClipRecord, Provenance, ReviewedClip, Texts
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def blank(clip: ClipRecord, provenance: Provenance) -> ReviewedClip:
@@ -55,7 +58,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def parse(text: str, where: str) -> Any:
-    """JSON in which no name occurs twice and no number is infinite.
+    """JSON in which no name occurs twice, no number is infinite and every text can be written.
 
     Raises:
         FormatError: the text is not such JSON; `where` begins the sentence.
@@ -73,14 +76,20 @@ def parse(text: str, where: str) -> Any:
         raise FormatError(f"{where} holds {name}, which is no number of JSON; correct it.")
 
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(f"{where} is not JSON ({error}); export it again.") from error
+        document = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        if _SURROGATE.search(text):
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise FormatError(f"{where} holds half a character (\\ud800 to \\udfff alone); correct it.") from error
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
+        reason = str(error).partition(";")[0]
+        raise FormatError(f"{where} is not JSON ({reason}); export it again.") from error
+    return document
 
 
 def seconds(value: Any, where: str) -> float:
     """A time. Raises FormatError when it is not a finite number from 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if not fields.is_finite(value) or value < 0:
         raise FormatError(f"{where} must be a time in seconds from 0, not {value!r:.40}.")
     return float(value)
 

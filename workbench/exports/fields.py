@@ -7,6 +7,8 @@ from typing import Any
 
 from workbench.errors import FormatError
 
+MOST_WHOLE = (1 << 63) - 1  # what SQLite and every other program can hold
+
 
 def mapping(value: Any, where: str) -> dict[str, Any]:
     """An object of JSON. Raises FormatError for anything else."""
@@ -25,20 +27,30 @@ def items(document: dict[str, Any], name: str, where: str, *, optional: bool = F
     return value
 
 
-def whole(value: Any, where: str, low: int = 0) -> int:
-    """A whole number from `low`; 3.0 is one too. Raises FormatError."""
+def whole(value: Any, where: str, low: int = 0, high: int = MOST_WHOLE) -> int:
+    """A whole number from `low` to `high`; 3.0 is one too. Raises FormatError."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise FormatError(f"{where} must be a whole number from {low}, not {value!r:.40}.")
+    if value > high:
+        raise FormatError(f"{where} must be a whole number of at most {high:,}, not {value!r:.40}.")
     return value
 
 
 def number(value: Any, where: str) -> float:
     """A finite number. Raises FormatError."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not is_finite(value):
         raise FormatError(f"{where} must be a number, not {value!r:.40}.")
     return float(value)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether this is a number that a float can hold: JSON has whole numbers of any length."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def text(value: Any, where: str) -> str:

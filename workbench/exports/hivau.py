@@ -19,8 +19,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from workbench.corrections import documents
 from workbench.errors import FormatError
-from workbench.exports import drafts
+from workbench.exports import drafts, moments
 from workbench.files import replacing
 from workbench.records import CaptionedClip, ClipRecord, Provenance, ReviewedClip, ReviewedEvent, Texts
 
@@ -104,14 +105,17 @@ def from_document(name: str, document: Any, where: str) -> ReviewedClip:
         raise FormatError(f"{where} must be an object with events, clips and texts.")
     made_by = Provenance("import", FORMAT)
     n_frames, fps = document.get("n_frames"), drafts.seconds(document.get("fps"), f"{where}: fps")
-    if not isinstance(n_frames, int) or isinstance(n_frames, bool) or n_frames < 0:
-        raise FormatError(f"{where}: n_frames must be a whole number from 0, not {n_frames!r:.40}.")
+    if not isinstance(n_frames, int) or isinstance(n_frames, bool) or not 0 <= n_frames <= documents.MOST_FRAMES:
+        raise FormatError(
+            f"{where}: n_frames must be a whole number from 0 to {documents.MOST_FRAMES:,}, not {n_frames!r:.40}."
+        )
     if fps == 0:
         raise FormatError(f"{where}: fps must be above 0.")
     label = document.get("label")
     if not isinstance(label, list) or not all(isinstance(item, str) for item in label):
         raise FormatError(f"{where}: label must be a list of category names, not {label!r:.40}.")
     clip = ClipRecord(id=0, name=name, n_frames=n_frames, fps=fps, duration_s=n_frames / fps)
+    moments.checked("clip", documents.clip_to(clip), clip, where)
     blank = drafts.blank(clip, made_by)
     return ReviewedClip(
         clip=clip,

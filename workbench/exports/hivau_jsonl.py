@@ -45,11 +45,11 @@ _FOLDERS: dict[Level, str] = {"video": "videos", "event": "events", "clip": "cli
 _TASKS: tuple[TurnKind, ...] = ("judgement", "description", "analysis")
 _NAMES: dict[str, re.Pattern[str]] = {
     "video": re.compile(r"(?P<name>.+)"),
-    "event": re.compile(r"(?P<name>.+)_E(?P<event>\d+)"),
-    "clip": re.compile(r"(?P<name>.+)_E(?P<event>\d+)C(?P<clip>\d+)"),
+    "event": re.compile(r"(?P<name>.+)_E(?P<event>\d{1,18})"),
+    "clip": re.compile(r"(?P<name>.+)_E(?P<event>\d{1,18})C(?P<clip>\d{1,18})"),
 }
 _VIDEO = "<video>\n"
-_MOST = 10_000  # events of a video, and clips of an event, before a number in a name is taken for a mistake
+_MOST = 10_000  # events of a video, and clips of them all, before a number in a name is taken for a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,13 @@ class _Draft:
         last = max((event for event, _ in self.texts if event is not None), default=-1)
         if last >= _MOST:
             raise FormatError(f"{source} names event {last} of {clip.name}; no video has that many.")
-        events = tuple(self._event(i, made_by, source) for i in range(last + 1))
+        parts: dict[int | None, int] = {}
+        for event, part in self.texts:
+            if part is not None:
+                parts[event] = max(parts.get(event, 0), part + 1)
+        if sum(parts.values()) > _MOST:
+            raise FormatError(f"{source} names {sum(parts.values())} clips of {clip.name}; no video has that many.")
+        events = tuple(self._event(i, made_by) for i in range(last + 1))
         questions = tuple(
             Question(f"Q{i}", kind, None if event is None else _id(event, part), text)
             for i, (event, part, kind, text) in enumerate(self.questions)
@@ -167,10 +173,8 @@ class _Draft:
         blank = drafts.blank(clip, made_by)
         return replace(blank, texts=_texts(self.texts.get((None, None), {})), events=events, questions=questions)
 
-    def _event(self, number: int, made_by: Provenance, source: str) -> ReviewedEvent:
+    def _event(self, number: int, made_by: Provenance) -> ReviewedEvent:
         last = max((clip for event, clip in self.texts if event == number and clip is not None), default=-1)
-        if last >= _MOST:
-            raise FormatError(f"{source} names clip {last} of event {number}; no event has that many.")
         captions = [self.texts.get((number, k), {}).get("caption", "") for k in range(last + 1)]
         parts = tuple(CaptionedClip(_id(number, k), None, None, text, made_by) for k, text in enumerate(captions))
         texts = _texts(self.texts.get((number, None), {}))

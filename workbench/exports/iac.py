@@ -34,6 +34,7 @@ from workbench.records import Box, ClipRecord, ReviewedClip, ReviewedInstance
 FORMAT = "iac"
 KIND = "instance-aligned-captions"
 VERSION = 1
+_MOST_DIGITS = 12  # of the number of a frame
 _NO_DATASET = "clips"  # file name for clips that are of no dataset
 
 
@@ -157,7 +158,7 @@ def _track(value: Any, position: int, reviewed: ReviewedClip, where: str) -> tra
 
 def _frames(document: dict[str, Any], name: str, where: str) -> Iterator[tuple[str, Any]]:
     for text, value in fields.mapping(document.get(name, {}), f"{where}: {name}").items():
-        if not (text.isascii() and text.isdigit()):
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
             raise FormatError(f"{where}: {name} must be by number of frame, not {text!r:.40}.")
         yield text, value
 

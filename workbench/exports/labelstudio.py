@@ -31,6 +31,7 @@ from workbench.files import replacing
 from workbench.records import Box, ClipRecord, ReviewedClip, ReviewedEvent, ReviewedInstance
 
 FORMAT = "labelstudio"
+_MOST_BOXES = 500_000  # that are made of a task's keys, at 30 frames a second four hours of one thing
 _EVENTS, _BOXES, _KINDS, _VIDEO = "events", "box", "kinds", "video"
 
 
@@ -157,6 +158,8 @@ def _read_task(task: dict[str, Any], where: str) -> ReviewedClip:
             events.append(_read_event(result, reviewed, len(events), place))
         elif result.get("type") == "videorectangle":
             found.append(_read_track(result, reviewed.clip, labels, len(found), place))
+            if sum(len(track.boxes) for track in found) > _MOST_BOXES:
+                raise FormatError(f"{where} has more than {_MOST_BOXES:,} boxes, between keys too; import it in parts.")
     reviewed = moments.events_from(events, reviewed, where)
     return replace(reviewed, instances=tracks.finish_all(found, reviewed, where))
 
@@ -225,6 +228,12 @@ def _read_track(
     track = tracks.Track(f"T{number}", number, label, said, where)
     keys = [_read_key(key, clip, where) for key in fields.items(value, "sequence", where)]
     keys.sort(key=lambda key: key[0])
+    ends = [*(key[0] for key in keys[1:]), clip.n_frames or 0]
+    if sum(end - key[0] for key, end in zip(keys, ends, strict=False) if key[2]) > _MOST_BOXES:
+        raise FormatError(
+            f"{where}: more than {_MOST_BOXES:,} boxes would have to be filled in between its keys; end the region "
+            "where the thing is gone."
+        )
     for (frame, box, enabled), following in zip(keys, [*keys[1:], None], strict=True):
         track.see(frame, box, None)
         if not enabled:

@@ -81,7 +81,7 @@ def verify_manifest(path: Path, kind: str, *, expect: str | None = None) -> Bund
     """
     with _open(path) as source:
         if MANIFEST not in source.openers:
-            raise FormatError(f"{path}: {MANIFEST} is missing; name the folder or zip of a {kind}.")
+            raise FormatError(f"{path}: {MANIFEST} is missing, so it is no {kind}; name another folder or zip.")
         sha256, _ = source.digest(MANIFEST)
         if expect is not None and sha256 != expect.strip().lower():
             raise FormatError(f"{path}: {MANIFEST} was changed: its sha256 is {sha256}, not {expect}.")
@@ -147,6 +147,8 @@ def _open(path: Path) -> Iterator[_Source]:
         return
     if not path.exists():
         raise FormatError(f"There is no {path}; name the folder or the zip of the bundle.")
+    if not path.is_file():
+        raise FormatError(f"{path} is a pipe or a device; name the folder or the zip of the bundle.")
     try:
         with zipfile.ZipFile(path) as archive:
             yield _from_archive(archive, path)

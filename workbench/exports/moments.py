@@ -13,9 +13,10 @@ from typing import Any
 from workbench.corrections import documents
 from workbench.errors import FormatError, InputError
 from workbench.exports import drafts, fields
+from workbench.masks import MOST_SIDE
 from workbench.records import CaptionedClip, ClipRecord, Provenance, ReviewedClip, ReviewedEvent, Texts
 
-_SIZES = ("n_frames", "width", "height")
+_SIZES = {"n_frames": documents.MOST_FRAMES, "width": MOST_SIDE, "height": MOST_SIDE}  # and their most
 _GRACE = 1e-6  # of a frame: a time that was divided by the rate must find its own frame again
 UNNAMED = "abnormal"  # label of an event without a category, where a format wants one
 
@@ -75,7 +76,8 @@ def clip_from(document: dict[str, Any], format_name: str, where: str) -> Reviewe
     """
     name = fields.text(document.get("name"), f"{where}: name")
     sizes = {
-        key: None if document.get(key) is None else fields.whole(document[key], f"{where}: {key}", 1) for key in _SIZES
+        key: None if document.get(key) is None else fields.whole(document[key], f"{where}: {key}", 1, most)
+        for key, most in _SIZES.items()
     }
     fps = _positive(document, "fps", where)
     duration_s = _positive(document, "duration_s", where)
@@ -92,6 +94,7 @@ def clip_from(document: dict[str, Any], format_name: str, where: str) -> Reviewe
         width=sizes["width"],
         height=sizes["height"],
     )
+    checked("clip", documents.clip_to(clip), clip, where)
     label = document.get("label")
     if label is not None and not (isinstance(label, list) and all(isinstance(item, str) for item in label)):
         raise FormatError(f"{where}: label must be a list of category names, not {label!r:.40}.")
@@ -201,6 +204,8 @@ def times_of(
     if last < first:
         raise FormatError(f"{where} ends at frame {last}, before it starts at frame {first}.")
     start_s, end_s = first / clip.fps, (last + 1) / clip.fps
+    if exact is not None and max(exact) > documents.MOST_SECONDS:
+        raise FormatError(f"{where} has a time of {max(exact):g} s, later than any clip lasts; give it in seconds.")
     if exact is not None:
         was = frames_of(*exact, clip) if clip.n_frames else (first, last)
         start_s = exact[0] if was[0] == first else start_s

@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 from workbench.corrections import documents
 from workbench.errors import FormatError, InputError
 from workbench.exports import drafts, fields, moments
-from workbench.masks import decode_rle, mask_box
+from workbench.masks import check_size, decode_rle, mask_box
 from workbench.records import Box, Instance, MaskRLE, ReviewedClip, ReviewedInstance, Role
 
 _DIGITS = 6  # boxes are written as x, y, width, height; their sums come back to a millionth of a pixel
@@ -73,6 +73,7 @@ def mask_from(value: Any, height: int, width: int, where: str) -> MaskRLE:
         return polygons_to_mask(value, height, width, where)
     document = fields.mapping(value, where)
     size, counts = document.get("size"), document.get("counts")
+    _checked_size(height, width, where)
     if size != [height, width]:
         raise FormatError(f"{where} is of size {size!r:.40}, but the picture is {height} x {width} (height x width).")
     if isinstance(counts, list):
@@ -88,6 +89,13 @@ def mask_from(value: Any, height: int, width: int, where: str) -> MaskRLE:
     return mask
 
 
+def _checked_size(height: int, width: int, where: str) -> None:
+    try:
+        check_size(height, width)
+    except InputError as error:
+        raise FormatError(f"{where}: {error}") from error
+
+
 def polygons_to_mask(polygons: list[Any], height: int, width: int, where: str) -> MaskRLE:
     """The union of polygons `[x, y, x, y, …]` in pixels, filled as pycocotools fills them. Raises FormatError."""
     for polygon in polygons:
@@ -95,6 +103,7 @@ def polygons_to_mask(polygons: list[Any], height: int, width: int, where: str) -
             raise FormatError(f"{where} must be polygons of at least three points, not {polygon!r:.60}.")
         for value in polygon:
             fields.number(value, where)
+    _checked_size(height, width, where)
     inside = np.clip(np.array([value for polygon in polygons for value in polygon]), 0, max(height, width))
     lengths = np.cumsum([len(polygon) for polygon in polygons])[:-1]
     parts = [part.tolist() for part in np.split(inside, lengths)]

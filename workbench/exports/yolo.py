@@ -15,6 +15,7 @@ which nothing is seen; two clips of one name. Read back, every line is an instan
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,7 @@ def _line(number: int, part: np.ndarray, clip: ClipRecord) -> str:
 
 
 def _write_pictures(clip: ClipRecord, frames: list[int], folder: Path, stem: str) -> None:
-    if clip.path is None or not Path(clip.path).is_file():
+    if clip.path is None or not os.path.isfile(clip.path):
         return
     from PIL import Image
 
@@ -138,7 +139,8 @@ def _write_pictures(clip: ClipRecord, frames: list[int], folder: Path, stem: str
 
     with Clip.open(clip.path) as video:
         size, n_frames = (video.info.width, video.info.height), video.n_frames
-        if size != (clip.width, clip.height) or frames[-1] >= n_frames:
+        other = clip.sha256 is not None and video.info.sha256 != clip.sha256
+        if other or size != (clip.width, clip.height) or frames[-1] >= n_frames:
             raise FormatError(
                 f"{clip.path} has {n_frames} frames of {size[0]}x{size[1]}, unlike {clip.name} when it was analysed; "
                 "put the former file back, or move this one away to export without pictures."

@@ -59,9 +59,17 @@ def replace_key(track: tracks.Track, number: int) -> tracks.Track:
 def _read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
+    class Plain(yaml.SafeLoader):
+        """Takes no alias (`*name`): a few lines of them grow beyond any memory."""
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it refers to itself with *, which an export never does")
+            return super().compose_node(parent, index)
+
     try:
-        return fields.mapping(yaml.safe_load(drafts.read_text(path)), str(path))
-    except (yaml.YAMLError, RecursionError) as error:
+        return fields.mapping(yaml.load(drafts.read_text(path), Plain), str(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date or number that is none
         reason = " ".join(str(error).split())
         raise FormatError(f"{path} is not YAML ({reason:.120}); name the folder of an export.") from error
 

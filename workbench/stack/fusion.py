@@ -12,6 +12,7 @@ with f the familiarity of the clip (`workbench.stack.familiarity`), 1 where a st
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,5 +83,17 @@ class Fusion:
 
     @classmethod
     def load(cls, path: Path) -> Fusion:
-        """Read from JSON; the defaults where there is no file (a stack nobody has calibrated)."""
-        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+        """Read from JSON; the defaults where there is no file (a stack nobody has calibrated).
+
+        Raises:
+            StackError: the file is damaged, or holds what is no fusion.
+        """
+        if not path.exists():
+            return cls()
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if not all(isinstance(value, int | float) and math.isfinite(value) for value in document.values()):
+                raise ValueError("a value is no number")
+            return cls(**document)
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise StackError(f"{path} holds no fusion of scores ({error}); copy or calibrate it again.") from error

@@ -45,9 +45,15 @@ def pick_device(wanted: str | None = None) -> torch.device:
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise StackError(f"The device '{wanted}' was asked for, but no CUDA device is visible. Use --device cpu.")
     try:
-        return torch.device(wanted)
+        device = torch.device(wanted)
     except RuntimeError as error:
         raise StackError(f"'{wanted}' is not a device; use cpu, cuda or cuda:N.") from error
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StackError(f"The device '{wanted}' cannot be used here ({reason}); use cpu, cuda or cuda:N.") from error
+    return device
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ def load_module(folder: Path, config_class: type, module_class: type[Module], de
     try:
         module = module_class(config_class(**json.loads(config_path.read_text())))
         state = load_file(str(weights_path))
-    except (SafetensorError, ValueError, TypeError) as error:
+    except (SafetensorError, ValueError, TypeError, OSError, RuntimeError) as error:
         raise StackError(f"The weights in {folder} cannot be read ({error}); copy or train them again.") from error
     expected = module.state_dict()
     missing = sorted(expected.keys() - state.keys())

@@ -53,15 +53,19 @@ def locate(profile: StackProfile, *, fetch: bool = True, tell: Callable[[str], N
     """
     tell = tell or (lambda _: None)
     given = profile.source if isinstance(profile.source, Path) else _hub_folder(profile, fetch, tell)
+    if not given.is_dir():
+        raise StackError(f"There is no folder {given} with the weights of the profile '{profile.name}'; name another.")
     root = _converted(given, profile, fetch, tell) if _is_published(given) else given
 
     def part(name: str) -> Path | None:
         if (root / name).is_dir():
             return root / name
         if name in profile.trained:
+            way_out = "name the folder that has it with --source, or restore it from the repository"
+            if not isinstance(profile.source, Path):
+                way_out = f"restore it, or run: python -m workbench fetch {profile.name}"
             raise StackError(
-                f"The profile '{profile.name}' comes with a trained {name}, but {root} has no folder {name}; "
-                f"restore it, or run: python -m workbench fetch {profile.name}."
+                f"The profile '{profile.name}' comes with a trained {name}, but {root} has no folder {name}; {way_out}."
             )
         return None
 
@@ -102,7 +106,10 @@ def is_complete(folder: Path) -> bool:
     index = folder / "model.safetensors.index.json"
     if not index.exists():
         return (folder / "model.safetensors").exists()
-    names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # cut off while it was fetched
+        return False
     return all((folder / name).exists() for name in names)
 
 
@@ -194,9 +201,10 @@ def _may_fetch(profile: StackProfile, what: str, fetch: bool) -> None:
     if fetch and not constants.HF_HUB_OFFLINE:
         return
     reason = "HF_HUB_OFFLINE forbids to fetch it" if constants.HF_HUB_OFFLINE else "it was not to be fetched"
+    first = "unset it and " if constants.HF_HUB_OFFLINE else ""
     raise StackError(
         f"The profile '{profile.name}' needs {what}, which is not on this machine, and {reason}; "
-        f"run: python -m workbench fetch {profile.name}."
+        f"{first}run: python -m workbench fetch {profile.name}."
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from workbench.exports import get_format
 from workbench.exports.case import CaseOptions, write_case
 from workbench.exports.folders import pack
 from workbench.files import unwritable
-from workbench.records import ClipRecord, SubjectKind
+from workbench.records import ClipRecord, ReviewedClip, SubjectKind
 from workbench.ui.desk import Desk
 from workbench.ui.services import Services
 
@@ -116,8 +116,20 @@ def find(desk: Desk, clip: str) -> ClipRecord:
     return desk.record_of(wanted)
 
 
-def write_export(services: Services, format_name: str, clip: str, *, layer: str = MAIN) -> Path:
+def write_export(
+    services: Services,
+    format_name: str,
+    clip: str,
+    *,
+    layer: str = MAIN,
+    media_notes: list[str] | None = None,
+    report: Callable[..., None] | None = None,
+) -> Path:
     """Write one clip, or all, into the work folder. → the file; a zip where the format makes several.
+
+    Args:
+        media_notes: put the videos in too; takes a sentence for each file that could not be. None: no videos.
+        report: told what is being written and the share done; what it raises ends the writing.
 
     Raises:
         FormatError: no such format, or something does not fit. StoreError: no such clip.
@@ -131,14 +143,26 @@ def write_export(services: Services, format_name: str, clip: str, *, layer: str 
     if clip.strip():
         record = find(desk, clip)
         named, suffix = record.name, suffix or CLIP_SUFFIXES.get(target.name, "")
-        chosen = iter([clips.current(desk.store, record.id, layer)])
+        chosen, count = iter([clips.current(desk.store, record.id, layer)]), 1
     else:
-        chosen = clips.reviewed_clips(desk.store, layer)
+        chosen, count = clips.reviewed_clips(desk.store, layer), desk.store.info().counts["clips"]
     stem = export_name(named, target.name)
+    place = 0
+
+    def counted() -> Iterator[ReviewedClip]:
+        nonlocal place
+        for place, reviewed in enumerate(chosen):  # noqa: B007 - counts
+            watch(f"writing {reviewed.clip.name}", 0.0)
+            yield reviewed
+
+    def watch(what: str, share: float) -> None:
+        if report is not None:
+            report(what, (place + share) / max(1, count))
+
     with _new_folder(services) as folder:
         out = folder / "files" / f"{stem}{suffix}"
         out.parent.mkdir(parents=True)
-        target.write(chosen, out)
+        target.write(counted(), out, media_notes=media_notes, watch=watch)
         written = list(out.parent.iterdir())
         if written == [out]:
             if out.is_file():
@@ -146,6 +170,8 @@ def write_export(services: Services, format_name: str, clip: str, *, layer: str 
             whole = out
         else:
             whole = out.parent
+        if report is not None:
+            report("packing", 1.0)
         pack(whole, folder / f"{stem}.zip", stem)
         shutil.rmtree(out.parent)
         return folder / f"{stem}.zip"

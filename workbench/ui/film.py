@@ -15,7 +15,7 @@ from workbench.prompting import outlines
 from workbench.records import Heatmaps, Instance
 from workbench.ui.session import Review
 from workbench.ui.timeline import thin
-from workbench.ui.viewer import data_uri, heat_picture, role_colour
+from workbench.ui.viewer import data_uri, heat_picture, label_of, role_colour
 
 MAX_HEATS = 160
 HEAT_SIDE = 48
@@ -33,7 +33,7 @@ def _track(instance: Instance) -> dict[str, Any]:
     masks = [instance.masks_rle.get(frame) for frame in frames]
     boxes = [instance.boxes_xyxy.get(frame) for frame in frames]
     return {
-        "id": instance.id, "label": f"{instance.id} {instance.role}", "colour": role_colour(instance.role),
+        "id": instance.id, "label": label_of(instance), "colour": role_colour(instance.role),
         "frames": frames,
         "boxes": [None if box is None else [round(float(v), 1) for v in box] for box in boxes],
         "outlines": [None if rle is None else outlines(decode_rle(rle)) for rle in masks],

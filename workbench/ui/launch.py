@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,35 @@ def services_for(options: argparse.Namespace) -> Services:
     and each visitor sees only what they opened. A work folder brings its store along.
 
     Raises:
-        InputError: `--mcp` without the package it needs. StoreError, ProfileError: as `Services`.
+        InputError: `--mcp` without the package it needs, an address that cannot be served on, or no such samples.
+        StoreError, ProfileError: as `Services`.
     """
+    check_address(options.host, options.port)
+    if options.samples is not None and not options.samples.is_dir():
+        raise InputError(f"There is no folder {options.samples} of samples; name another with --samples.")
     if options.mcp and find_spec("mcp") is None:
         raise InputError("--mcp needs the package mcp, which is not installed; run: pip install 'gradio[mcp]'.")
     return Services(
         options.profile, work_dir=options.work_dir, samples_dir=options.samples, device=options.device,
         store=store_for(options, public=on_spaces()), annotator=options.annotator, public=on_spaces(),
     )  # fmt: skip
+
+
+def check_address(host: str, port: int | None) -> None:
+    """Whether the page can be served there. Raises InputError; Gradio would look for a place for minutes."""
+    if port is not None and not 1 <= port <= 65535:
+        raise InputError(f"There is no port {port}; name one from 1 to 65535 with --port.")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        where = host if port is None else f"{host}, port {port}"
+        raise InputError(
+            f"The page cannot be served on {where} ({reason}); name another --host or --port, or end what is there."
+        ) from error
 
 
 def store_for(options: argparse.Namespace, *, public: bool) -> Path | None:

@@ -84,6 +84,12 @@ class Run(Generic[T]):
         self._future.cancel()
 
     @property
+    def latest(self) -> Progress:
+        """What was reported last."""
+        with self._changed:
+            return self._latest
+
+    @property
     def active(self) -> bool:
         """Whether the work has not ended yet."""
         return not self._future.done()

@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from workbench.conversation import Conversation
     from workbench.stack.loading import ModelStack
     from workbench.ui.annotating import AnnotationJob
+    from workbench.ui.outgoing import Outgoing
 
 LENT_AT_ONCE = 16  # pieces of work that may each have a GPU lent to it
+SENT_AT_ONCE = 4  # pushes and exports with videos
 REMEMBERED = 8  # analyses kept in memory, so that a reload or a second look costs nothing
 T = TypeVar("T")
 
@@ -84,6 +86,8 @@ class Services:
         # Where GPUs are lent, the work itself is elsewhere and every visitor may have one.
         self._worker = ThreadPoolExecutor(LENT_AT_ONCE if gpu.LENT else 1, "stack")
         self._media = ThreadPoolExecutor(1, "media")
+        self.sender = ThreadPoolExecutor(SENT_AT_ONCE, "outgoing")
+        self.outgoing: Outgoing | None = None
         given = None if load is None else (lambda _row, _adapter: load(device))
         lending = gpu.load_here if gpu.LENT else None
         self.stacks = Stacks(
@@ -287,13 +291,14 @@ class Services:
 
     def close(self) -> None:
         """End all work and remove the work folder if it was made here."""
-        if self.annotation is not None:
-            self.annotation.stop()
+        for job in (self.annotation, self.outgoing):
+            if job is not None:
+                job.stop()
         self.sessions.close()
         self.training.close(end_runs=self._owns_work_dir and self.desk.store.path.is_relative_to(self.work_dir))
         self.desk.close()
         self.stacks.close()
-        for pool in (self._worker, self._media):
+        for pool in (self._worker, self._media, self.sender):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._owns_work_dir:
             shutil.rmtree(self.work_dir, ignore_errors=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.conversation import Conversation
     from workbench.ui.annotating import AnnotationJob
     from workbench.ui.chat import Pending
+    from workbench.ui.outgoing import Outgoing
     from workbench.ui.runs import Run
     from workbench.ui.stacks import Choice
     from workbench.video import Clip
@@ -95,6 +96,8 @@ class Session:
     run: Run[Any] | None = None
     annotation: AnnotationJob | None = None
     """On a page that strangers share: the texts being written for this visitor."""
+    outgoing: Outgoing | None = None
+    """On a page that strangers share: what is being exported for this visitor."""
     media: Run[Any] | None = None
     """Making a copy for the player, beside other work."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -129,7 +132,7 @@ class Session:
             surplus.close()
 
     def cancel(self) -> None:
-        """Ask everything that runs to end."""
+        """Ask everything that runs on the clip to end."""
         self.stop.set()
         for run in (self.run, self.media):
             if run is not None:
@@ -138,6 +141,8 @@ class Session:
     def close(self) -> None:
         """Cancel what runs and release what is open."""
         self.cancel()
+        if self.outgoing is not None:
+            self.outgoing.stop()
         for review in (self.review, self.settled):
             if review is not None:
                 review.close()

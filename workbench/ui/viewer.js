@@ -85,17 +85,20 @@ function overlays() {
   if (!shown) return;
   boxes.setAttribute("viewBox", `0 0 ${clip.width} ${clip.height}`);
   const unit = clip.width / Math.max(1, sheet.clientWidth);
-  for (const item of shown.instances) {
+  const chips = layers.labels ? placeLabels(shown.instances, unit) : [], tags = [];
+  for (const [i, item] of shown.instances.entries()) {
     const [x0, y0, x1, y1] = item.box;
     const group = svg("g", { class: item.id === selected ? "is-current" : null, style: `--role:${item.colour}` });
     if (layers.boxes) group.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, "stroke-width": (item.id === selected ? 3 : 1.75) * unit }));
     if (layers.labels) {
-      const size = 12 * unit, width = item.label.length * size * 0.58 + 8 * unit, top = Math.max(0, y0 - size * 1.45);
-      group.append(svg("rect", { class: "aw-tag", x: x0, y: top, width, height: size * 1.45 }),
-        svg("text", { x: x0 + 4 * unit, y: top + size * 1.05, "font-size": size, text: item.label }));
+      const { x, y, width, height } = chips[i], tag = svg("g", { style: `--role:${item.colour}` });
+      tag.append(svg("rect", { class: "aw-tag", x, y, width, height }),
+        svg("text", { x: x + 4 * unit, y: y + 12.5 * unit, "font-size": 12 * unit, text: item.label }));
+      tags.push(tag);
     }
     boxes.append(group);
   }
+  boxes.append(...tags);   // over all boxes
 }
 
 function prefetch() {

@@ -25,13 +25,14 @@ from workbench.overlays import HEAT_CLEAR_BELOW, HEAT_FULL_AT, OTHER_COLOUR, ROL
 from workbench.records import Instance
 from workbench.render import HOLD_S, heat_at
 from workbench.ui.session import Review
-from workbench.ui.timeline import peak_frame
+from workbench.ui.timeline import peak_frame, thin
 
 JPEG_QUALITY = 95
 LOSSLESS_PX = 200_000  # a picture up to this size costs no more as PNG than it is worth
 MAX_WIDTH = 1920
 MASK_ALPHA = 97
-SCRIPTS = ("viewer.js", "viewer_play.js", "viewer_prompts.js", "viewer_end.js")
+LABEL_LOOKS = 240  # boxes of an instance that the page looks at to place its label
+SCRIPTS = ("viewer.js", "viewer_labels.js", "viewer_play.js", "viewer_prompts.js", "viewer_end.js")
 _HERE = Path(__file__).parent
 
 
@@ -104,7 +105,7 @@ def instance_layers(review: Review, frame: int, width: int) -> tuple[list[dict[s
             masks.append((colour, decode_rle(instance.masks_rle[at])))
         if at in instance.boxes_xyxy:
             box = [round(float(v), 1) for v in instance.boxes_xyxy[at]]
-            marks.append({"id": instance.id, "box": box, "label": f"{instance.id} {instance.role}", "colour": colour})
+            marks.append({"id": instance.id, "box": box, "label": label_of(instance), "colour": colour})
     return marks, mask_picture(masks, width)
 
 
@@ -167,8 +168,22 @@ def viewer_payload(session_id: str, review: Review) -> dict[str, Any]:
         "start_frame": peak_frame(review, best.peak_s) if best else 0,
         "has_heat": has_heat, "has_instances": bool(review.instances), "can_prompt": analysis is not None,
         "has_film": has_heat or bool(review.instances), "hold": round(HOLD_S * info.fps),
-        "instances": [{"id": i.id, "role": i.role} for i in review.instances],
+        "instances": [_payload_of(instance) for instance in review.instances],
     }  # fmt: skip
+
+
+def _payload_of(instance: Instance) -> dict[str, Any]:
+    """An instance with some of its boxes, from which the page finds a place for its label."""
+    frames = sorted(instance.boxes_xyxy)
+    frames = [frames[i] for i in thin(len(frames), LABEL_LOOKS)]
+    boxes = [[round(float(side)) for side in instance.boxes_xyxy[frame]] for frame in frames]
+    label = label_of(instance)
+    return {"id": instance.id, "role": instance.role, "label": label, "frames": frames, "boxes": boxes}
+
+
+def label_of(instance: Instance) -> str:
+    """What the label says."""
+    return f"{instance.id} {instance.role}"
 
 
 def build_viewer(*servers: Callable[[dict], Any]) -> gr.HTML:

@@ -83,11 +83,10 @@ function paintFilm(frame) {
   }
   pen.save();
   pen.scale(scale, screen.height / clip.height);
-  for (const track of film.tracks) {
-    const i = nearest(track.frames, frame);
-    if (!track.frames.length || Math.abs(track.frames[i] - frame) > clip.hold) continue;
-    paintTrack(pen, track, i, 1 / scale);
-  }
+  const seen = film.tracks.map((track) => ({ track, i: nearest(track.frames, frame) }))
+    .filter(({ track, i }) => track.frames.length && Math.abs(track.frames[i] - frame) <= clip.hold);
+  for (const { track, i } of seen) paintTrack(pen, track, i, 1 / scale);
+  if (layers.labels) paintLabels(pen, seen.filter(({ track, i }) => track.boxes[i]).map(({ track, i }) => ({ ...track, box: track.boxes[i] })), 1 / scale);
   pen.restore();
 }
 function paintTrack(pen, track, i, unit) {
@@ -104,12 +103,14 @@ function paintTrack(pen, track, i, unit) {
   const box = track.boxes[i];
   if (!box) return;
   if (layers.boxes) pen.strokeRect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
-  if (layers.labels) {
-    pen.font = `600 ${12 * unit}px ${getComputedStyle(root).fontFamily}`;
-    const width = pen.measureText(track.label).width + 8 * unit, top = Math.max(0, box[1] - 17 * unit);
-    pen.fillRect(box[0], top, width, 17 * unit);
+}
+function paintLabels(pen, items, unit) {
+  pen.font = `600 ${12 * unit}px ${getComputedStyle(root).fontFamily}`;
+  for (const [i, { x, y, width, height }] of placeLabels(items, unit).entries()) {
+    pen.fillStyle = items[i].colour;
+    pen.fillRect(x, y, width, height);
     pen.fillStyle = "#101418";
-    pen.fillText(track.label, box[0] + 4 * unit, top + 12.5 * unit);
+    pen.fillText(items[i].label, x + 4 * unit, y + 12.5 * unit);
   }
 }
 document.addEventListener("play", (event) => {
