@@ -1,4 +1,4 @@
-// Second part of the timeline's js_on_load: events as spans one can take hold of. An edge drags, the bar on top moves
+// Third part of the timeline's js_on_load: events as spans one can take hold of. An edge drags, the bar on top moves
 // the event, the threshold's label drags the threshold; what is dragged is drawn at once and saved on release.
 const GRIP = 6, BAR = 14, LABEL_WIDTH = 96;
 let told = null, selected = null, drag = null, held = null;   // held: what was dropped, until the store has answered
@@ -66,7 +66,8 @@ function drawThreshold() {
 }
 
 function redraw() {
-  for (const [place, make] of [[".aw-spans", drawSpans], [".aw-names", drawNames], [".aw-threshold", drawThreshold], [".aw-peaks", drawPeaks]]) canvas.querySelector(place)?.replaceWith(make());
+  for (const [place, make] of [[".aw-spans", drawSpans], [".aw-names", drawNames], [".aw-threshold", drawThreshold], [".aw-cited", drawCited], [".aw-peaks", drawPeaks], [".aw-strip", drawStrip]]) canvas.querySelector(place)?.replaceWith(make());
+  movePlayhead();
   const hot = canvas.querySelector("#aw-tl-hot rect");
   if (hot && threshold() !== null) hot.setAttribute("height", Math.max(0, y(threshold()) - PAD.top));
 }
@@ -124,13 +125,16 @@ canvas.addEventListener("pointerdown", (event) => {
   if (!data || event.button !== 0) return;
   root.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
-  const [px, py] = at(event), found = grip(px, py);
+  const [px, py] = at(event);
+  if (takeStrip(px, py)) return;
+  const found = grip(px, py);
   if (found) { drag = { ...found, px, py, moved: false }; if (found.id !== undefined) emit("select", { id: found.id }); return; }
   dragging = true;
   emit("seek", { t: timeAt(px) });
 });
 canvas.addEventListener("pointermove", (event) => {
   const [px, py] = at(event);
+  if (panning !== null) { slide(px); return; }
   if (drag) {
     drag.moved ||= Math.abs(px - drag.px) > 2 || Math.abs(py - drag.py) > (drag.kind === "threshold" ? 2 : 1e6);
     if (drag.moved) follow(px, py);
@@ -142,6 +146,7 @@ canvas.addEventListener("pointermove", (event) => {
 });
 canvas.addEventListener("pointerup", (event) => {
   dragging = false;
+  panning = null;
   if (!drag) return;
   const done = drop(true);
   if (done.moved || done.kind === "threshold") return;
@@ -149,14 +154,13 @@ canvas.addEventListener("pointerup", (event) => {
   const chosen = events().find((item) => item.id === done.id);
   if (chosen) emit("seek", { frame: chosen.peak_frame });
 });
-canvas.addEventListener("pointercancel", () => { dragging = false; drop(false); });
+canvas.addEventListener("pointercancel", () => { dragging = false; panning = null; drop(false); });
 canvas.addEventListener("pointerleave", leave);
 root.addEventListener("keydown", (event) => { if (event.key === "Escape" && drag) drop(false); });
 canvas.addEventListener("dblclick", (event) => {
   if (!data) return;
   if (grip(...at(event))?.kind === "threshold") { emit("edit", { op: "threshold", value: null }); return; }   // back to the calibrated one
-  view = [0, data.duration_s];
-  draw();
+  setView(0, data.duration_s);
 });
 
 on("events", (value) => { told = value; held = null; if (data) redraw(); });

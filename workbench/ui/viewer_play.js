@@ -2,7 +2,8 @@
 // Playing shows the browser's own decoding for smoothness; a pause puts the exact decoded frame back.
 function play(end = null) {
   const video = player();
-  if (!video || !clip) return;
+  if (!clip) return;
+  if (!video) return note("The copy that a browser can play is still being made; stepping by frame works.");
   until = end;
   wanting = true;
   video.playbackRate = rate;
@@ -20,7 +21,7 @@ function again(video) {
 function tick() {
   const video = player();
   if (!playing || !video || !clip) return;
-  const frame = Math.min(clip.n_frames - 1, Math.round(video.currentTime * clip.fps));
+  const frame = Math.min(clip.n_frames - 1, Math.floor(video.currentTime * clip.fps + 0.01));   // the one on screen
   if (video.videoWidth) {
     if (screen.width !== video.videoWidth) { screen.width = video.videoWidth; screen.height = video.videoHeight; }
     screen.getContext("2d").drawImage(video, 0, 0, screen.width, screen.height);
