@@ -15,6 +15,16 @@ from tests.browser_support import ANSWER_LIMIT_MS, PRESS_WHEN_SEEN_JS, SAMPLES, 
 from workbench.video import Clip
 
 pytestmark = pytest.mark.browser
+# Notes, in every picture drawn while work runs, how much of the line the name of the clip has.
+WIDTHS_JS = """() => {
+  const widths = window.widths = [];
+  const look = () => {
+    const name = document.querySelector('#aw-clip strong');
+    if (document.querySelector('[role=progressbar][aria-label=Progress]')) widths.push(name.clientWidth);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
 
 
 def sample_clip(name: str) -> Clip:
@@ -217,6 +227,17 @@ def test_nothing_moves_while_a_clip_is_analysed(analyst: Analyst) -> None:
     analyst.expect_ready()
     assert len(analyst.recorded("places")) == 1
     assert analyst.page.evaluate("document.documentElement.scrollHeight <= innerHeight && scrollX === 0")
+
+
+def test_the_name_of_the_clip_can_be_read_while_work_runs(analyst: Analyst) -> None:
+    analyst.pick_sample("collision")
+    analyst.page.evaluate(WIDTHS_JS)
+    analyst.page.get_by_role("tab", name="Instances").click()
+    analyst.page.get_by_role("button", name="Find instances").click()
+    expect(analyst.page.get_by_role("article", name="Instance 1,")).to_be_visible(timeout=ANSWER_LIMIT_MS)
+    widths = analyst.page.evaluate("window.widths")
+    assert widths
+    assert min(widths) > 110
 
 
 def test_no_visitor_is_counted_and_no_clip_stays_in_a_browser(analyst: Analyst) -> None:

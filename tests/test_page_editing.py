@@ -160,3 +160,28 @@ def test_the_threshold_is_dragged_and_events_follow(analyst: Analyst, app: Runni
     with Settled(analyst):
         analyst.page.keyboard.press("Control+z")
     assert stored(app, "fire") == before
+
+
+def test_a_long_list_shows_the_event_that_was_just_made(analyst: Analyst, app: RunningApp) -> None:
+    open_untouched(analyst, "robbery")
+    before = stored(app, "robbery")
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
+    current = analyst.page.locator(".aw-ev tr[aria-current=true]")
+    for made in range(1, 9):
+        with Settled(analyst):
+            analyst.page.keyboard.press("n")
+        expect(current).to_be_in_viewport(ratio=0.9)
+        analyst.page.keyboard.press("ArrowRight")
+        analyst.expect_frame(made)
+    assert len(stored(app, "robbery")) == len(before) + 8
+    analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
+    with Settled(analyst):
+        analyst.page.keyboard.press("n")
+    expect(current).to_be_in_viewport(ratio=0.9)
+    expect(analyst.timeline.locator(".aw-peak")).not_to_have_count(len(before) + 9)  # many would hide each other
+    analyst.snap("editing-many")
+    undo_all(analyst)
+    assert stored(app, "robbery") == before

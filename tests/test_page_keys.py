@@ -32,6 +32,15 @@ def test_a_pressed_button_does_not_keep_the_keyboard(analyst: Analyst, app: Runn
     expect(page.get_by_role("tab", name="Instances")).to_have_attribute("aria-selected", "true")
     page.get_by_role("tab", name="Events").click()
     assert len(stored(app, "fire")) == 2
+    analyst.ask("Judgement")
+    analyst.expect_ready()
+    asked = analyst.answers().count()
+    page.locator(".aw-chip").first.click()
+    page.keyboard.press("Space")  # plays from the evidence
+    expect(viewer.get_by_role("button", name="Pause")).to_be_visible()
+    page.keyboard.press("Space")
+    expect(viewer.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    expect(analyst.answers()).to_have_count(asked)
     undo_all(analyst)
 
 

@@ -161,7 +161,7 @@ on("done", finish);
 
 function load() {
   const next = window.aw.parse(props.value);
-  const other = next?.key !== data?.key;
+  const other = next?.key !== data?.key, before = selected;
   data = next;
   if (other) selected = null;
   root.dataset.serial = data?.serial ?? "";
@@ -171,6 +171,7 @@ function load() {
   if (data && !selected && data.events.length) selected = [...data.events].sort((a, b) => b.peak_score - a.peak_score)[0].id;
   if (data?.categories.length !== kind.dataset.count) { kind.dataset.count = data?.categories.length; if (data) drawKinds(); }
   draw();
+  if (other || selected !== before) rows.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   emit("events", data || { key: null, events: [], rejected: [], analysed: false });
   emit("select", { id: selected });
 }

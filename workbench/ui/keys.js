@@ -84,12 +84,12 @@
   // and an arrow after a choice steps, it does not choose another. Whoever comes there by Tab stays there.
   const release = (node) => { if (node === document.activeElement) (node.closest(".aw-viewer, .aw-tl") ?? node).focus({ preventScroll: true }); if (node === document.activeElement) node.blur(); };
   document.addEventListener("click", (event) => {
-    const button = event.detail > 0 && event.target instanceof Element && event.target.closest("#aw-centre button, #aw-rooms [role=tab]");
+    const button = event.detail > 0 && event.target instanceof Element && event.target.closest("#aw-main button, #aw-rooms [role=tab]");
     if (button) release(button);
   });
-  document.addEventListener("change", ({ target }) => { if (target.matches("#aw-centre :is(select, input[type=range])") && !target.matches(":focus-visible")) release(target); });
+  document.addEventListener("change", ({ target }) => { if (target.matches("#aw-main :is(select, input[type=range])") && !target.matches(":focus-visible")) release(target); });
   // A list that was reached by key is left by Enter or Escape, the question by Escape.
-  const LEFT_BY = { Enter: "#aw-centre select", Escape: "#aw-centre select, #aw-ask textarea, .aw-shelf-search" };
+  const LEFT_BY = { Enter: "#aw-main select", Escape: "#aw-main select, #aw-ask textarea, .aw-shelf-search" };
   document.addEventListener("keydown", (event) => {
     if (!LEFT_BY[event.key] || !event.target.matches?.(LEFT_BY[event.key])) return;
     event.preventDefault();

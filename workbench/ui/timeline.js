@@ -41,7 +41,7 @@ function drawAxis() {
   const step = tickStep(view[1] - view[0], inner().width);
   for (let t = Math.ceil(view[0] / step) * step; t <= view[1] + 1e-6; t += step) {
     group.append(svg("line", { class: "aw-tick", x1: x(t), x2: x(t), y1: y(0), y2: y(0) + 4 }),
-      svg("text", { x: x(t), y: y(0) + 15, "text-anchor": "middle", text: clock(t, step < 1 ? 1 : 0) }));
+      svg("text", { x: Math.min(x(t), size.width - 20), y: y(0) + 15, "text-anchor": "middle", text: clock(t, step < 1 ? 1 : 0) }));
   }
   return group;
 }
@@ -85,7 +85,7 @@ function draw() {
     svg("defs", {},
       svg("clipPath", { id: "aw-tl-clip" }, svg("rect", { x: PAD.left, y: 0, width: inner().width, height: size.height })),
       svg("clipPath", { id: "aw-tl-hot" }, svg("rect", { x: PAD.left, y: PAD.top, width: inner().width, height: Math.max(0, hot) }))),
-    drawAxis(), drawSpans(), drawCurves(), drawNames(), drawThreshold(), drawCited(), drawMarks(), drawPeaks(), drawStrip(),
+    drawAxis(), drawSpans(), drawCited(), drawCurves(), drawNames(), drawThreshold(), drawMarks(), drawPeaks(), drawStrip(),
     svg("line", { class: "aw-hover", y1: PAD.top, y2: size.height - PAD.bottom, visibility: "hidden" }),
     svg("g", { class: "aw-playhead" },
       svg("line", { y1: PAD.top - 4, y2: size.height - PAD.bottom }),

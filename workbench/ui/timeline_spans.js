@@ -45,9 +45,12 @@ function drawNames() {
 }
 
 function drawPeaks() {
-  const group = svg("g", { class: "aw-peaks" });
-  events().forEach((event, i) => {
-    if (event.peak_s < view[0] || event.peak_s > view[1]) return;
+  const group = svg("g", { class: "aw-peaks" }), taken = [];
+  // Where peaks would lie on top of each other, the selected and the highest ones are drawn; zoom shows the others.
+  const order = (event) => (event.id !== undefined && event.id === selected ? 2 : event.peak_score);
+  [...events().entries()].sort(([, a], [, b]) => order(b) - order(a)).forEach(([i, event]) => {
+    if (event.peak_s < view[0] || event.peak_s > view[1] || taken.some((px) => Math.abs(px - x(event.peak_s)) < 10)) return;
+    taken.push(x(event.peak_s));
     const node = svg("circle", { class: `aw-peak${event.changed ? " is-mine" : ""}`, cx: x(event.peak_s), cy: Math.max(PAD.top + BAR, y(event.peak_score)), r: 4.5, role: "button", "aria-label": `Peak of event ${event.number ?? i + 1}` });
     node.addEventListener("pointerdown", (press) => { press.stopPropagation(); root.focus({ preventScroll: true }); if (event.id !== undefined) emit("select", { id: event.id }); emit("seek", { frame: event.peak_frame }); });
     group.append(node);
