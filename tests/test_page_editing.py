@@ -22,6 +22,11 @@ from tests.editing_support import (
 )
 
 pytestmark = pytest.mark.browser
+# Whether the row of the selected event is on show, and nothing lies over it.
+CURRENT_IS_SEEN_JS = """() => {
+  const row = document.querySelector('.aw-ev tr[aria-current=true]'), { x, y, height } = row.getBoundingClientRect();
+  return row.contains(document.elementFromPoint(x + 50, y + height / 2));
+}"""
 
 
 def test_an_edge_is_dragged_and_the_stored_value_changes(analyst: Analyst, app: RunningApp) -> None:
@@ -168,11 +173,10 @@ def test_a_long_list_shows_the_event_that_was_just_made(analyst: Analyst, app: R
     analyst.viewer.focus()
     analyst.page.keyboard.press("Home")
     analyst.expect_frame(0)
-    current = analyst.page.locator(".aw-ev tr[aria-current=true]")
     for made in range(1, 9):
         with Settled(analyst):
             analyst.page.keyboard.press("n")
-        expect(current).to_be_in_viewport(ratio=0.9)
+        analyst.page.wait_for_function(CURRENT_IS_SEEN_JS)
         analyst.page.keyboard.press("ArrowRight")
         analyst.expect_frame(made)
     assert len(stored(app, "robbery")) == len(before) + 8
@@ -180,7 +184,7 @@ def test_a_long_list_shows_the_event_that_was_just_made(analyst: Analyst, app: R
     analyst.expect_frame(0)
     with Settled(analyst):
         analyst.page.keyboard.press("n")
-    expect(current).to_be_in_viewport(ratio=0.9)
+    analyst.page.wait_for_function(CURRENT_IS_SEEN_JS)
     expect(analyst.timeline.locator(".aw-peak")).not_to_have_count(len(before) + 9)  # many would hide each other
     analyst.snap("editing-many")
     undo_all(analyst)
