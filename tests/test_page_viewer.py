@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,21 @@ from playwright.sync_api import expect
 
 from tests import drawn
 from tests.browser_support import ANSWER_LIMIT_MS, Analyst
+from workbench.video import Clip
 
 pytestmark = pytest.mark.browser
+# Notes the frame and the time that are told while the clip plays and what is drawn over it is there.
+TOLD_JS = """() => {
+  const told = window.told = [], text = (name) => document.querySelector(name).textContent;
+  let ready = null;
+  const look = () => {
+    ready ??= performance.now() + 500;
+    if (performance.now() > ready && document.querySelector('.aw-stage.is-playing'))
+      told.push([text('.aw-count').split(' /')[0], text('.aw-time')]);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
 # Notes everything that the line beside the clip's name says.
 NOTES_JS = """() => {
   const seen = window.notes = new Set(), line = document.querySelector('#aw-progress');
@@ -40,6 +54,25 @@ def test_the_player_follows_the_picture_and_play_goes_on_from_there(analyst: Ana
     stopped_at = analyst.page.evaluate("document.querySelector('#aw-video video').currentTime")
     analyst.expect_frame(int(stopped_at * 15 + 0.01))
     assert analyst.frame() >= 33
+
+
+def test_a_playing_clip_of_uneven_frames_tells_the_frame_on_screen(analyst: Analyst, tmp_path: Path) -> None:
+    pts = [200 * i for i in range(10)] + [2000 + 40 * i for i in range(70)]
+    path = drawn.write_clip(tmp_path / "uneven.mp4", n_frames=80, pts=pts, time_base=Fraction(1, 1000))
+    analyst.upload(path)
+    analyst.wait_until_analysed()
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
+    analyst.page.keyboard.press("Space")
+    analyst.page.evaluate(TOLD_JS)
+    analyst.page.wait_for_function("document.querySelector('#aw-video video').currentTime > 3")
+    analyst.page.keyboard.press("Space")
+    told = [(int(frame), float(time.split(":")[1])) for frame, time in analyst.page.evaluate("window.told")]
+    assert len(told) > 10
+    with Clip.open(path) as clip:
+        assert all(frame in {clip.index_at(t - 2e-3), clip.index_at(t + 2e-3)} for frame, t in told)
+        assert {frame for frame, _ in told} & set(range(10, 80))
 
 
 def test_heat_is_as_strong_as_it_is_set(analyst: Analyst) -> None:
