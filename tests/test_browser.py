@@ -15,6 +15,13 @@ from tests.browser_support import ANSWER_LIMIT_MS, PRESS_WHEN_SEEN_JS, SAMPLES, 
 from workbench.video import Clip
 
 pytestmark = pytest.mark.browser
+# Whether any of these lies over another one.
+OVERLAP_JS = """(nodes) => {
+  const boxes = nodes.map((node) => node.getBoundingClientRect());
+  const before = (a, b) => a.right <= b.left + 1 || a.bottom <= b.top + 1;
+  const apart = (a, b) => before(a, b) || before(b, a);
+  return boxes.some((a, i) => boxes.slice(0, i).some((b) => !apart(a, b)));
+}"""
 # Notes, in every picture drawn while work runs, how much of the line the name of the clip has.
 WIDTHS_JS = """() => {
   const widths = window.widths = [];
@@ -152,6 +159,8 @@ def test_instances_get_cards_masks_and_boxes(analyst: Analyst) -> None:
         analyst.expect_ready()
     analyst.timeline.get_by_role("button", name="Peak of event 1").click()
     expect(analyst.viewer.locator(".aw-boxes text").first).to_be_visible()
+    assert not analyst.viewer.locator(".aw-boxes .aw-tag").evaluate_all(OVERLAP_JS)
+    analyst.page.mouse.move(400, 700)
     analyst.snap("page")
 
 

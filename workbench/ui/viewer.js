@@ -84,18 +84,27 @@ function overlays() {
   boxes.replaceChildren();
   if (!shown) return;
   boxes.setAttribute("viewBox", `0 0 ${clip.width} ${clip.height}`);
-  const unit = clip.width / Math.max(1, sheet.clientWidth);
+  const unit = clip.width / Math.max(1, sheet.clientWidth), taken = [], tags = [];
   for (const item of shown.instances) {
-    const [x0, y0, x1, y1] = item.box;
-    const group = svg("g", { class: item.id === selected ? "is-current" : null, style: `--role:${item.colour}` });
+    const [x0, y0, x1, y1] = item.box, style = `--role:${item.colour}`;
+    const group = svg("g", { class: item.id === selected ? "is-current" : null, style });
     if (layers.boxes) group.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, "stroke-width": (item.id === selected ? 3 : 1.75) * unit }));
-    if (layers.labels) {
-      const size = 12 * unit, width = item.label.length * size * 0.58 + 8 * unit, top = Math.max(0, y0 - size * 1.45);
-      group.append(svg("rect", { class: "aw-tag", x: x0, y: top, width, height: size * 1.45 }),
-        svg("text", { x: x0 + 4 * unit, y: top + size * 1.05, "font-size": size, text: item.label }));
-    }
     boxes.append(group);
+    if (!layers.labels) continue;
+    const size = 12 * unit, width = item.label.length * size * 0.58 + 8 * unit, height = size * 1.45;
+    const top = placeOfTag([Math.max(0, y0 - height), Math.min(y1, clip.height - height), y0], x0, width, height, taken);
+    tags.push(svg("g", { style }, svg("rect", { class: "aw-tag", x: x0, y: top, width, height }),
+      svg("text", { x: x0 + 4 * unit, y: top + size * 1.05, "font-size": size, text: item.label })));
   }
+  boxes.append(...tags);   // over all boxes
+}
+
+// Above its box, else below, else inside: the first place where a label covers no other one.
+function placeOfTag(tops, x0, width, height, taken) {
+  const free = (top) => taken.every((tag) => x0 >= tag.x1 || x0 + width <= tag.x0 || top >= tag.y1 || top + height <= tag.y0);
+  const top = tops.find(free) ?? tops[0];
+  taken.push({ x0, x1: x0 + width, y0: top, y1: top + height });
+  return top;
 }
 
 function prefetch() {
