@@ -14,8 +14,10 @@ from tests.editing_support import (
     Settled,
     drag_edge,
     duration_s,
+    expect_saved,
     open_untouched,
     rows,
+    serial,
     spans,
     stored,
     undo_all,
@@ -189,3 +191,20 @@ def test_a_long_list_shows_the_event_that_was_just_made(analyst: Analyst, app: R
     analyst.snap("editing-many")
     undo_all(analyst)
     assert stored(app, "robbery") == before
+
+
+def test_whoever_leaves_before_a_text_is_saved_is_asked(analyst: Analyst, app: RunningApp) -> None:
+    open_untouched(analyst, "fire")
+    page, box = analyst.page, analyst.page.get_by_label("Judgement of the event")
+    box.click()
+    before = serial(analyst)
+    with page.expect_event("dialog") as asked:
+        page.keyboard.type("A car burns.")
+        page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()  # they stay, and the text is saved after a pause
+    expect(page.locator(".aw-ev")).not_to_have_attribute("data-serial", before)
+    expect_saved(analyst)
+    assert ("A car burns.",) in rows(app, "SELECT judgement FROM events")
+    page.keyboard.press("Escape")
+    undo_all(analyst)
