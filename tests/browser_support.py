@@ -23,7 +23,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+SAMPLES = REPOSITORY / "assets" / "samples"
 SCREENSHOTS = REPOSITORY / "tests" / "screenshots"
+SIZES = {"laptop": (1366, 768), "desktop": (1920, 1080)}
 START_LIMIT_S = 120
 ANSWER_LIMIT_MS = 150_000
 

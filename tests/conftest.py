@@ -97,21 +97,19 @@ def browser(chromium_path: str) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, chromium_path: str) -> Iterator[RunningApp]:
     """An app for the tests of one file, which write into its store and leave the clips as the model said them."""
-    from tests.browser_support import running_app
+    from tests.browser_support import SAMPLES, running_app
 
     assert chromium_path
-    folder = tmp_path_factory.mktemp("editing")
-    with running_app(folder, REPOSITORY / "assets" / "samples", "--annotator", "ann") as app:
+    with running_app(tmp_path_factory.mktemp("app"), SAMPLES, "--annotator", "ann") as app:
         yield app
 
 
 @pytest.fixture
 def new_analyst(browser: Browser, app: RunningApp) -> Iterator[Callable[..., Analyst]]:
-    """Opens a page of its own each time; nothing may fail in its console."""
+    """Opens a page of its own each time; nothing may fail in its console or leave this machine."""
     from playwright.sync_api import expect
 
-    from tests.browser_support import Analyst
-    from tests.editing_support import SIZES
+    from tests.browser_support import SIZES, Analyst
 
     contexts: list[BrowserContext] = []
     faults: list[str] = []
@@ -121,16 +119,21 @@ def new_analyst(browser: Browser, app: RunningApp) -> Iterator[Callable[..., Ana
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
         page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
-        page.on("console", lambda told: faults.append(told.text) if "Error in" in told.text else None)
+        page.on("console", lambda told: told.type == "error" and faults.append(told.text))
+        page.on("request", lambda asked: _stays(asked.url, app.url) or faults.append(f"foreign: {asked.url}"))
         return Analyst(page, app.url + query)
 
     yield open_page
     for context in contexts:
         context.close()
     assert faults == []
+
+
+def _stays(url: str, own: str) -> bool:
+    return url.startswith((own, "data:", "blob:"))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser_support import ANSWER_LIMIT_MS, Analyst, RunningApp
 
-SIZES = {"laptop": (1366, 768), "desktop": (1920, 1080)}
 LEFT, RIGHT = 34, 12  # margins of the timeline's drawing, as in timeline.js
 
 

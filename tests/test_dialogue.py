@@ -290,6 +290,12 @@ class TestInstances:
             with pytest.raises(InputError, match=said):
                 marks.prompt_reply(services, shown, request)
 
+    def test_instances_are_shown_in_the_order_of_their_numbers(self, services: Services, session: Session) -> None:
+        shown = session.require_review()
+        found = [Instance(0, "object", "object", "", "", 3, 3, {3: (1, 2, 30, 40)}, {}) for _ in range(6)]
+        services.desk.replace_instances(shown, session.annotator, found)
+        assert [instance.id for instance in shown.instances] == [1, 2, 3, 4, 5, 6]
+
     def test_the_film_holds_outlines_and_heat(self, services: Services, session: Session) -> None:
         shown = self.keep(services, session, 5)
         reply = film.film_reply(shown)

@@ -14,14 +14,21 @@ from tests.editing_support import (
     Settled,
     drag_edge,
     duration_s,
+    expect_saved,
     open_untouched,
     rows,
+    serial,
     spans,
     stored,
     undo_all,
 )
 
 pytestmark = pytest.mark.browser
+# Whether the row of the selected event is on show, and nothing lies over it.
+CURRENT_IS_SEEN_JS = """() => {
+  const row = document.querySelector('.aw-ev tr[aria-current=true]'), { x, y, height } = row.getBoundingClientRect();
+  return row.contains(document.elementFromPoint(x + 50, y + height / 2));
+}"""
 
 
 def test_an_edge_is_dragged_and_the_stored_value_changes(analyst: Analyst, app: RunningApp) -> None:
@@ -160,3 +167,44 @@ def test_the_threshold_is_dragged_and_events_follow(analyst: Analyst, app: Runni
     with Settled(analyst):
         analyst.page.keyboard.press("Control+z")
     assert stored(app, "fire") == before
+
+
+def test_a_long_list_shows_the_event_that_was_just_made(analyst: Analyst, app: RunningApp) -> None:
+    open_untouched(analyst, "robbery")
+    before = stored(app, "robbery")
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
+    for made in range(1, 9):
+        with Settled(analyst):
+            analyst.page.keyboard.press("n")
+        analyst.page.wait_for_function(CURRENT_IS_SEEN_JS)
+        analyst.page.keyboard.press("ArrowRight")
+        analyst.expect_frame(made)
+    assert len(stored(app, "robbery")) == len(before) + 8
+    analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
+    with Settled(analyst):
+        analyst.page.keyboard.press("n")
+    analyst.page.wait_for_function(CURRENT_IS_SEEN_JS)
+    expect(analyst.timeline.locator(".aw-peak")).not_to_have_count(len(before) + 9)  # many would hide each other
+    analyst.snap("editing-many")
+    undo_all(analyst)
+    assert stored(app, "robbery") == before
+
+
+def test_whoever_leaves_before_a_text_is_saved_is_asked(analyst: Analyst, app: RunningApp) -> None:
+    open_untouched(analyst, "fire")
+    page, box = analyst.page, analyst.page.get_by_label("Judgement of the event")
+    box.click()
+    before = serial(analyst)
+    with page.expect_event("dialog") as asked:
+        page.keyboard.type("A car burns.")
+        page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()  # they stay, and the text is saved after a pause
+    expect(page.locator(".aw-ev")).not_to_have_attribute("data-serial", before)
+    expect_saved(analyst)
+    assert ("A car burns.",) in rows(app, "SELECT judgement FROM events")
+    page.keyboard.press("Escape")
+    undo_all(analyst)

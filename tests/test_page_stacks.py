@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser_support import ANSWER_LIMIT_MS, REPOSITORY, Analyst, RunningApp, running_app
+from tests.browser_support import ANSWER_LIMIT_MS, SAMPLES, Analyst, RunningApp, running_app
 from tests.test_stacks import write_fusion
 
 pytestmark = pytest.mark.browser
@@ -23,20 +23,8 @@ def app(tmp_path_factory: pytest.TempPathFactory, chromium_path: str) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_ADAPTERS", str(folder / "adapters"))
         patch.setenv("HF_HUB_CACHE", str(folder / "hub"))
-        with running_app(folder, REPOSITORY / "assets" / "samples") as running:
+        with running_app(folder, SAMPLES) as running:
             yield running
-
-
-@pytest.fixture
-def analyst(browser: Browser, app: RunningApp) -> Iterator[Analyst]:
-    context = browser.new_context(viewport={"width": 1366, "height": 768}, color_scheme="dark")
-    page, faults = context.new_page(), []
-    page.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield Analyst(page, app.url)
-    context.close()
-    assert faults == []
 
 
 def test_another_stack_looks_at_the_same_clip(analyst: Analyst) -> None:

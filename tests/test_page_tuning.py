@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser_support import ANSWER_LIMIT_MS, REPOSITORY, Analyst, RunningApp, running_app
+from tests.browser_support import ANSWER_LIMIT_MS, SAMPLES, Analyst, RunningApp, running_app
 from tests.corrected_store import approve, platform_clips, truth_of
-from tests.test_page_editing import Settled
+from tests.editing_support import Settled
 from workbench.corrections.taxonomy import open_store
 
 pytestmark = pytest.mark.browser
@@ -41,7 +41,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, world: list[Path], chromium_pa
     for path in (*world[:MISTAKEN], *world[MISTAKEN + 1 :]):
         approve(store, path)
     store.close()
-    with running_app(folder, REPOSITORY / "assets" / "samples", "--annotator", "ann") as running:
+    with running_app(folder, SAMPLES, "--annotator", "ann") as running:
         yield running
 
 

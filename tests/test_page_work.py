@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser_support import ANSWER_LIMIT_MS, REPOSITORY, Analyst, RunningApp, running_app
+from tests.browser_support import ANSWER_LIMIT_MS, SAMPLES, SCREENSHOTS, SIZES, Analyst, RunningApp, running_app
 from tests.hub_stand_in import StandIn, standing_in
 from workbench.exports.case import verify_case
 from workbench.video import Clip
 
 pytestmark = pytest.mark.browser
 TOKEN = "hf_" + "x" * 34
-SIZES = {"laptop": (1366, 768), "desktop": (1920, 1080)}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, chromium_path: str, stand_in: 
             patch.delenv(name, raising=False)
         patch.setenv("HF_HOME", str(folder / "home"))
         patch.setenv("HF_ENDPOINT", stand_in.url)
-        with running_app(folder, REPOSITORY / "assets" / "samples", "--annotator", "ann") as app:
+        with running_app(folder, SAMPLES, "--annotator", "ann") as app:
             yield app
 
 
@@ -65,13 +64,12 @@ def rows(app: RunningApp, sql: str) -> list[tuple]:
 
 def snap_all(page: Page, name: str) -> None:
     """Pictures to look at, of both sizes and both themes."""
-    folder = REPOSITORY / "tests" / "screenshots"
-    folder.mkdir(exist_ok=True)
+    SCREENSHOTS.mkdir(exist_ok=True)
     for size, (width, height) in SIZES.items():
         page.set_viewport_size({"width": width, "height": height})
         for theme in ("dark", "light"):
             page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", theme == "dark")
-            page.screenshot(path=folder / f"{name}-{size}-{theme}.png")
+            page.screenshot(path=SCREENSHOTS / f"{name}-{size}-{theme}.png")
     page.set_viewport_size({"width": 1366, "height": 768})
 
 
@@ -211,7 +209,7 @@ def test_texts_of_a_clip_are_written_with_progress_and_shown(page: Page, app: Ru
     bar = menu.get_by_role("progressbar", name="Writing texts")
     expect(bar).to_be_visible()
     expect(page.locator("#aw-annotate summary")).to_have_text(re.compile(r"Writing texts \d+ %"))
-    page.screenshot(path=REPOSITORY / "tests" / "screenshots" / "write-texts-running.png")
+    page.screenshot(path=SCREENSHOTS / "write-texts-running.png")
     expect(menu.get_by_role("status")).to_contain_text(re.compile(r"\d+ texts written on 1 clip"), timeout=300_000)
     expect(judgement).not_to_have_value("")
     ((written,),) = rows(app, "SELECT count(*) FROM captions WHERE caption != ''")

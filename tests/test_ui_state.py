@@ -312,6 +312,9 @@ class TestFlows:
         assert views[0].progress is not None
         assert views[-1].progress is None
         assert session.require_analysis().clip.n_frames == 80
+        lengths = [len(view.curve["time_s"]) for view in views if view.curve is not None]
+        assert lengths[0] == 0
+        assert lengths == sorted(lengths), "what is known of the curve stays while later stages run"
         assert views[-1].curve is not None
         assert len(views[-1].curve["score"]) == len(session.require_analysis().dense.score)
 

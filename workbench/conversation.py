@@ -17,6 +17,7 @@ from torch import Tensor
 
 from workbench.answers import named_category, parse_judgement
 from workbench.errors import ClipError, InputError
+from workbench.features import Progress
 from workbench.prompts import STANDARD_QUESTIONS, question_kind
 from workbench.records import Analysis, Event, Evidence, Instance, Turn, TurnKind
 from workbench.sighting import Sighting, look_around
@@ -158,9 +159,14 @@ class Conversation:
         return stack.backbone.embed(prefix, tokens, anomaly)
 
 
-def name_events(stack: ModelStack, analysis: Analysis) -> None:
-    """Give each event the category its own judgement names, in place; one whose judgement names none gets none."""
+def name_events(stack: ModelStack, analysis: Analysis, progress: Progress | None = None) -> None:
+    """Give each event the category its own judgement names, in place; one whose judgement names none gets none.
+
+    progress: told before each event; what it raises ends the work.
+    """
     for number, event in enumerate(analysis.events):
+        if progress:
+            progress("naming the events", number / len(analysis.events), None)
         answer = Conversation(stack, analysis, span_s=(event.start_s, event.end_s)).say("judgement").answer
         affirmed = parse_judgement(answer) is not False
         category = named_category(answer, stack.profile.categories) if affirmed else None

@@ -72,7 +72,7 @@ def carry_out(
         progress=progress,
     )
     began = time.perf_counter()
-    name_events(stack, analysis)
+    name_events(stack, analysis, progress)
     analysis.timings_s["categories"] = time.perf_counter() - began
     if request.instances:
         began = time.perf_counter()

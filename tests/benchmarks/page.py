@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.benchmarks.clips import draw_clip
 from tests.benchmarks.process import BenchmarkError
 from tests.benchmarks.table import Row
-from tests.browser_support import REPOSITORY, Analyst, running_app
+from tests.browser_support import SAMPLES, Analyst, running_app
 from workbench.doctor import find_browser
 
 LIMIT_MS = 900_000
@@ -59,7 +59,7 @@ def page_rows(folder: Path, _options: argparse.Namespace) -> list[Row]:
     crowd = [draw_clip(folder / f"visitor-{n}.mp4", seconds=4, size=(320, 240), seed=10 + n) for n in range(VISITORS)]
     with _chromium() as browser:
         began = time.perf_counter()
-        with running_app(folder, REPOSITORY / "assets" / "samples") as app:
+        with running_app(folder, SAMPLES) as app:
             analyst = Analyst(_page(browser), app.url)
             rows = [Row("start to usable page", f"{time.perf_counter() - began:.1f} s", "at most 12 s")]
             rows += _seek_rows(analyst, large)

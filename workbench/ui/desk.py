@@ -80,7 +80,8 @@ class Desk:
         """Read how the clip stands in the annotator's layer."""
         review.reviewed = clips.current(self.store, review.clip.info.sha256, by.layer)
         if review.analysis is not None:
-            review.analysis.instances = [item.instance for item in numbered(review.reviewed.instances).values()]
+            standing = [item.instance for item in numbered(review.reviewed.instances).values()]
+            review.analysis.instances = sorted(standing, key=lambda instance: instance.id)
 
     def save(self, review: Review, by: Annotator, made: Plan) -> None:
         """Write one step of a person; it is on the disk when this returns.

@@ -4,6 +4,8 @@ const root = element.querySelector(".aw-desk");
 const find = (selector) => root.querySelector(selector);
 const said = find(".aw-saved"), state = find("select"), back = find("[data-turn=undo]"), forth = find("[data-turn=redo]");
 const say = (text, mood) => { said.textContent = text; said.dataset.state = mood; };
+// A text that was just typed is saved after a moment's pause; whoever leaves before that is asked.
+addEventListener("beforeunload", (event) => { if (said.dataset.state === "unsaved") event.preventDefault(); });
 
 root.addEventListener("click", (event) => {
   const button = event.target.closest("button");

@@ -10,7 +10,7 @@ let data = null, selected = null, playhead = 0, timer = null;
 const chosen = () => data?.events.find((event) => event.id === selected) || null;
 const status = (event) => event.verdict ? "confirmed" : event.changed ? (event.source === "human" ? "added" : "changed") : event.source === "import" ? "imported" : "model";
 const MARKS = { confirmed: "✓", changed: "✎", added: "✎", imported: "⇣", model: "" };
-const MEANING = { confirmed: "confirmed", changed: "corrected", added: "added by a person", imported: "imported", model: "by the model" };
+const MEANING = { confirmed: "confirmed", changed: "corrected", added: "added", imported: "imported", model: "model" };
 
 function drawRow(event) {
   const state = status(event), name = event.category || "anomaly";
@@ -18,7 +18,7 @@ function drawRow(event) {
   const row = h("tr", { tabindex: 0, "data-id": event.id, "aria-label": `Event ${event.number}: ${name}`, class: `is-${state}`, "aria-current": event.id === selected ? "true" : null },
     ...cells.map((text, i) => h("td", { text, title: i === 1 ? name : null })),
     h("td", { class: "aw-meter" }, h("i", { style: `width:${Math.round(60 * event.peak_score)}px` }), h("b", { text: event.peak_score.toFixed(2) })),
-    h("td", { class: "aw-ev-mark", title: event.by ? `${MEANING[state]} (${event.by})` : MEANING[state] }, h("b", { text: MARKS[state] }), h("span", { text: MEANING[state] })));
+    h("td", { class: "aw-ev-mark", title: `${MEANING[state]}${state === "model" ? ": nobody has changed it" : event.by ? ` by ${event.by}` : ""}` }, h("b", { text: MARKS[state] }), h("span", { text: MEANING[state] })));
   const go = () => { select(event.id); emit("seek", { frame: event.peak_frame }); };
   row.addEventListener("click", go);
   row.addEventListener("keydown", (press) => { if (press.key === "Enter") go(); });
@@ -48,7 +48,7 @@ function drawOne() {
   find("[data-do=confirm]").setAttribute("aria-pressed", String(Boolean(event.verdict)));
   find("[data-do=remove]").lastChild.textContent = event.source === "human" ? "Delete" : "Reject";
   if (event.category && ![...kind.options].some((item) => item.value === event.category)) kind.append(h("option", { value: event.category, text: event.category }));
-  kind.value = event.category || "";
+  if (choosing === null) kind.value = event.category || "";
   for (const box of texts) {
     if (document.activeElement === box && box.dataset.id === event.id) continue;   // never under the hand that types
     box.value = event[box.name] || "";
@@ -100,12 +100,23 @@ function show(name) {
 }
 show("judgement");
 
+// By key one comes past many categories on the way to one: that one is saved, after a pause or when the list is left.
+let choosing = null;
 kind.addEventListener("change", () => {
+  clearTimeout(choosing);
+  if (!kind.matches(":focus-visible")) { categorise(); return; }
+  emit("unsaved");
+  choosing = setTimeout(categorise, 1000);
+});
+kind.addEventListener("blur", () => { if (choosing !== null) categorise(); });
+function categorise() {
+  clearTimeout(choosing);
+  choosing = null;
   const event = chosen();
   if (!event) return;
   if (kind.value !== "\u0000new") { edit({ op: "category", id: event.id, value: kind.value }); return; }
   kind.hidden = true; fresh.hidden = false; fresh.value = ""; fresh.focus();
-});
+}
 function named(keep) {
   const event = chosen(), value = fresh.value.trim();
   if (fresh.hidden) return;
@@ -150,7 +161,7 @@ on("done", finish);
 
 function load() {
   const next = window.aw.parse(props.value);
-  const other = next?.key !== data?.key;
+  const other = next?.key !== data?.key, before = selected;
   data = next;
   if (other) selected = null;
   root.dataset.serial = data?.serial ?? "";
@@ -160,6 +171,7 @@ function load() {
   if (data && !selected && data.events.length) selected = [...data.events].sort((a, b) => b.peak_score - a.peak_score)[0].id;
   if (data?.categories.length !== kind.dataset.count) { kind.dataset.count = data?.categories.length; if (data) drawKinds(); }
   draw();
+  if (other || selected !== before) rows.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   emit("events", data || { key: null, events: [], rejected: [], analysed: false });
   emit("select", { id: selected });
 }

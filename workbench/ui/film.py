@@ -23,9 +23,14 @@ COLUMNS = 16
 
 
 def film_reply(review: Review) -> dict[str, Any]:
-    """`tracks`: one per instance; `heat`: a sheet of pictures with the frames they are of, or None."""
+    """`tracks`: one per instance; `heat`: a sheet of pictures with the frames they are of, or None.
+
+    `times`: when each frame comes, in seconds, where frames do not come evenly; else None.
+    """
     heatmaps = review.analysis.heatmaps if review.analysis else None
-    return {"tracks": [_track(instance) for instance in review.instances], "heat": _heat_sheet(heatmaps)}
+    times = [round(float(t), 4) for t in review.clip.times_s] if review.clip.info.variable_rate else None
+    tracks = [_track(instance) for instance in review.instances]
+    return {"tracks": tracks, "heat": _heat_sheet(heatmaps), "times": times}
 
 
 def _track(instance: Instance) -> dict[str, Any]:

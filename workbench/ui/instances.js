@@ -45,7 +45,7 @@ function make(item) {
   });
   card.addEventListener("keydown", (event) => {
     if (event.target !== card) return;
-    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); visit(number); }
+    if (event.key === "Enter") { event.preventDefault(); visit(number); }   // Space plays, as everywhere
     if (event.key === "Delete") send({ op: "delete", id: number });
   });
   return card;

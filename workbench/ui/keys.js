@@ -22,6 +22,8 @@
       ["l", { layer: "labels" }],
       ["z", { zoom: "event" }, "z  0", "zoom to the event / whole clip"],
       ["0", { zoom: "all" }],
+      [".", { zoom: "in" }, ".  ,", "zoom in at the playhead / out"],
+      [",", { zoom: "out" }],
       ["v", { tool: "select" }, "v  +  −  r", "select an instance; point on it, off it, box around it"],
       ["+", { tool: "add" }],
       ["-", { tool: "less" }],
@@ -47,7 +49,7 @@
       ["y", { turn: "redo" }],
       ["d", { done: true }, "d", "clip done, open the next one"],
       ["g", { room: true }, "g", "library / review"],
-      ["/", { ask: true }, "/", "ask a question"],
+      ["/", { ask: true }, "/  Esc", "ask a question / back to the keys"],
       ["?", { help: true }, "?", "this sheet"],
     ]],
   ];
@@ -65,15 +67,33 @@
     if (node.matches("[role=tab], input[type=range], input[type=radio], video, audio")) return key.startsWith("Arrow") || ["Home", "End", " ", "PageUp", "PageDown"].includes(key);
     return false;
   };
+  // In the other rooms nobody sees what a key would do to the clip.
+  const inReview = () => Boolean(document.querySelector("#aw-main")?.getClientRects().length);
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.isComposing || event.defaultPrevented) return;
     const node = event.target instanceof Element ? event.target : document.body;
     if (sheet?.open && event.key !== "?" && event.key !== "Escape") return;
     if (node.closest(TYPING) || usesKey(node, event.key)) return;
     const command = bindings.get(nameOf(event));
-    if (!command) return;
+    if (!command || !(inReview() || command.room || command.help)) return;
     event.preventDefault();
     emit("command", command);
+  });
+
+  // What a pointer has pressed does not keep the keyboard: Space after a click on "Split" plays, it does not split again,
+  // and an arrow after a choice steps, it does not choose another. Whoever comes there by Tab stays there.
+  const release = (node) => { if (node === document.activeElement) (node.closest(".aw-viewer, .aw-tl") ?? node).focus({ preventScroll: true }); if (node === document.activeElement) node.blur(); };
+  document.addEventListener("click", (event) => {
+    const button = event.detail > 0 && event.target instanceof Element && event.target.closest("#aw-main button, #aw-rooms [role=tab]");
+    if (button) release(button);
+  });
+  document.addEventListener("change", ({ target }) => { if (target.matches("#aw-main :is(select, input[type=range])") && !target.matches(":focus-visible")) release(target); });
+  // A list that was reached by key is left by Enter or Escape, the question by Escape.
+  const LEFT_BY = { Enter: "#aw-main select", Escape: "#aw-main select, #aw-ask textarea, .aw-shelf-search" };
+  document.addEventListener("keydown", (event) => {
+    if (!LEFT_BY[event.key] || !event.target.matches?.(LEFT_BY[event.key])) return;
+    event.preventDefault();
+    release(event.target);
   });
 
   let sheet = null;

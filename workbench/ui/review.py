@@ -58,9 +58,11 @@ def open_and_analyse(
     session.opened.add(review.clip.info.sha256)
     yield replace(current(session), progress=Progress("opening", 0.0))
     run = session.run = services.analyse(review)
+    known = None
     try:
         for progress in run.updates():
-            yield PageView(review, progress, timeline.partial_payload(session.id, review, progress.partial))
+            known = known if progress.partial is None else progress.partial  # later stages tell nothing of the curve
+            yield PageView(review, progress, timeline.partial_payload(session.id, review, known))
         review.analysis = run.result()
         services.desk.enter(review, session.annotator)
     except Cancelled:

@@ -1,4 +1,4 @@
-// Body of the timeline's js_on_load: axes, curves, playhead, zoom. timeline_spans.js goes on in the same scope.
+// Body of the timeline's js_on_load: axes, curves, playhead. timeline_view.js and timeline_spans.js go on in the same scope.
 const { h, svg, clock, emit, on } = window.aw;
 const root = element.querySelector(".aw-tl");
 const body = root.querySelector(".aw-tl-body");
@@ -6,7 +6,7 @@ const canvas = body.querySelector("svg");
 const tip = body.querySelector(".aw-tip");
 const readout = root.querySelector(".aw-tl-read");
 const PART_NAMES = { scorer: "network", motion: "motion", heatmap: "heatmap" };
-const PAD = { left: 34, right: 12, top: 26, bottom: 20 };
+const PAD = { left: 34, right: 12, top: 26, bottom: 28 };
 let data = null, view = [0, 1], playhead = 0, dragging = false;
 let size = { width: 0, height: 0 };
 
@@ -41,7 +41,7 @@ function drawAxis() {
   const step = tickStep(view[1] - view[0], inner().width);
   for (let t = Math.ceil(view[0] / step) * step; t <= view[1] + 1e-6; t += step) {
     group.append(svg("line", { class: "aw-tick", x1: x(t), x2: x(t), y1: y(0), y2: y(0) + 4 }),
-      svg("text", { x: x(t), y: y(0) + 15, "text-anchor": "middle", text: clock(t, step < 1 ? 1 : 0) }));
+      svg("text", { x: Math.min(x(t), size.width - 20), y: y(0) + 15, "text-anchor": "middle", text: clock(t, step < 1 ? 1 : 0) }));
   }
   return group;
 }
@@ -85,7 +85,7 @@ function draw() {
     svg("defs", {},
       svg("clipPath", { id: "aw-tl-clip" }, svg("rect", { x: PAD.left, y: 0, width: inner().width, height: size.height })),
       svg("clipPath", { id: "aw-tl-hot" }, svg("rect", { x: PAD.left, y: PAD.top, width: inner().width, height: Math.max(0, hot) }))),
-    drawAxis(), drawSpans(), drawCurves(), drawNames(), drawThreshold(), drawMarks(), drawPeaks(),
+    drawAxis(), drawSpans(), drawCited(), drawCurves(), drawNames(), drawThreshold(), drawMarks(), drawPeaks(), drawStrip(),
     svg("line", { class: "aw-hover", y1: PAD.top, y2: size.height - PAD.bottom, visibility: "hidden" }),
     svg("g", { class: "aw-playhead" },
       svg("line", { y1: PAD.top - 4, y2: size.height - PAD.bottom }),
@@ -98,6 +98,7 @@ function movePlayhead() {
   if (!node) return;
   node.setAttribute("transform", `translate(${x(playhead)} 0)`);
   node.setAttribute("visibility", playhead < view[0] - 1e-6 || playhead > view[1] + 1e-6 ? "hidden" : "visible");
+  canvas.querySelector(".aw-strip-here")?.setAttribute("transform", `translate(${alongStrip(playhead)} 0)`);
 }
 
 function placeTip(px) {
@@ -127,45 +128,20 @@ function leave() {
   readout.textContent = "";
 }
 
-function zoom(factor, centre) {
-  const least = Math.min(data.duration_s, 8 / Math.max(1, data.fps));
-  const span = Math.min(data.duration_s, Math.max(least, (view[1] - view[0]) * factor));
-  const share = (centre - view[0]) / (view[1] - view[0]);
-  const start = Math.min(data.duration_s - span, Math.max(0, centre - share * span));
-  view = [start, start + span];
-  draw();
-}
-function zoomTo(start, end) {
-  const margin = Math.max(0.3, (end - start) * 0.25);
-  view = [Math.max(0, start - margin), Math.min(data.duration_s, end + margin)];
-  draw();
-}
-
-canvas.addEventListener("wheel", (event) => {
-  if (!data || !(event.ctrlKey || event.shiftKey)) return;   // plain wheel scrolls the page
-  event.preventDefault();
-  zoom((event.deltaY || event.deltaX) > 0 ? 1.25 : 0.8, timeAt(event.offsetX));
-}, { passive: false });
-
-on("moved", ({ t, frame }) => {
+on("moved", ({ t, frame, playing }) => {
+  if (data) keepInSight(t, playing);
   playhead = t;
   root.dataset.frame = frame;
   if (data) movePlayhead();
 });
-on("command", ({ zoom: wanted }) => {
-  if (!data || !wanted) return;
-  const event = events().find((item) => item.id === selected) || events()[0];
-  if (wanted === "event" && event) zoomTo(event.start_s, event.end_s);
-  else { view = [0, data.duration_s]; draw(); }
-});
-
 function load() {
   const next = window.aw.parse(props.value);
-  if (!next || next.key !== data?.key) { view = [0, next?.duration_s || 1]; playhead = 0; }
+  if (!next || next.key !== data?.key) { view = [0, next?.duration_s || 1]; playhead = 0; cited = null; }
   data = next;
   root.dataset.points = data ? data.score.length : 0;
   root.querySelector(".aw-parts").replaceChildren(...Object.keys(data?.parts || {}).map((name) =>
     h("span", { class: `aw-key aw-key-part-${partColour(name)}`, text: PART_NAMES[name] || name })));
   root.querySelector("[data-legend=truth]").hidden = !data?.truth.length;
+  tellView();
   draw();
 }

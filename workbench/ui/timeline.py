@@ -18,28 +18,8 @@ if TYPE_CHECKING:
     from workbench.features import PartialCurve
 
 MAX_POINTS = 4000
-SCRIPTS = ("timeline.js", "timeline_spans.js")
+SCRIPTS = ("timeline.js", "timeline_view.js", "timeline_spans.js")
 _HERE = Path(__file__).parent
-
-TEMPLATE = """
-<div class="aw-tl is-empty" tabindex="0" role="group" aria-label="Timeline">
-  <div class="aw-tl-head">
-    <span class="aw-key aw-key-score">anomaly score</span>
-    <span class="aw-parts"></span>
-    <span class="aw-key aw-key-sample">frames read</span>
-    <span class="aw-key aw-key-uniform" title="where an even sampling would have looked">uniform</span>
-    <span class="aw-key aw-key-event">event</span>
-    <span class="aw-key aw-key-mine" title="by a person; dashed: what the model had said">corrected</span>
-    <span class="aw-key aw-key-truth" data-legend="truth" hidden>ground truth</span>
-    <span class="aw-tl-read"></span>
-  </div>
-  <div class="aw-tl-body">
-    <svg role="img" aria-label="Anomaly score over time"></svg>
-    <div class="aw-tip" hidden></div>
-    <p class="aw-hint">The score of every moment appears here while the clip is analysed.</p>
-  </div>
-</div>
-"""
 
 
 def thin(count: int, limit: int = MAX_POINTS) -> np.ndarray:
@@ -113,7 +93,8 @@ def payload(session_id: str, review: Review, analysis: Analysis) -> dict[str, An
 def build_timeline(thumbnail: Any) -> gr.HTML:
     """The component; its value is the payload as JSON text. `thumbnail` answers the markers' hover."""
     return gr.HTML(
-        value="", html_template=TEMPLATE, js_on_load="\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS),
+        value="", html_template=(_HERE / "timeline.html").read_text("utf-8"),
+        js_on_load="\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS),
         apply_default_css=False, server_functions=[thumbnail], elem_id="aw-timeline",
     )  # fmt: skip
 

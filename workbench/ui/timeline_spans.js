@@ -1,4 +1,4 @@
-// Second part of the timeline's js_on_load: events as spans one can take hold of. An edge drags, the bar on top moves
+// Third part of the timeline's js_on_load: events as spans one can take hold of. An edge drags, the bar on top moves
 // the event, the threshold's label drags the threshold; what is dragged is drawn at once and saved on release.
 const GRIP = 6, BAR = 14, LABEL_WIDTH = 96;
 let told = null, selected = null, drag = null, held = null;   // held: what was dropped, until the store has answered
@@ -45,9 +45,12 @@ function drawNames() {
 }
 
 function drawPeaks() {
-  const group = svg("g", { class: "aw-peaks" });
-  events().forEach((event, i) => {
-    if (event.peak_s < view[0] || event.peak_s > view[1]) return;
+  const group = svg("g", { class: "aw-peaks" }), taken = [];
+  // Where peaks would lie on top of each other, the selected and the highest ones are drawn; zoom shows the others.
+  const order = (event) => (event.id !== undefined && event.id === selected ? 2 : event.peak_score);
+  [...events().entries()].sort(([, a], [, b]) => order(b) - order(a)).forEach(([i, event]) => {
+    if (event.peak_s < view[0] || event.peak_s > view[1] || taken.some((px) => Math.abs(px - x(event.peak_s)) < 10)) return;
+    taken.push(x(event.peak_s));
     const node = svg("circle", { class: `aw-peak${event.changed ? " is-mine" : ""}`, cx: x(event.peak_s), cy: Math.max(PAD.top + BAR, y(event.peak_score)), r: 4.5, role: "button", "aria-label": `Peak of event ${event.number ?? i + 1}` });
     node.addEventListener("pointerdown", (press) => { press.stopPropagation(); root.focus({ preventScroll: true }); if (event.id !== undefined) emit("select", { id: event.id }); emit("seek", { frame: event.peak_frame }); });
     group.append(node);
@@ -66,7 +69,8 @@ function drawThreshold() {
 }
 
 function redraw() {
-  for (const [place, make] of [[".aw-spans", drawSpans], [".aw-names", drawNames], [".aw-threshold", drawThreshold], [".aw-peaks", drawPeaks]]) canvas.querySelector(place)?.replaceWith(make());
+  for (const [place, make] of [[".aw-spans", drawSpans], [".aw-names", drawNames], [".aw-threshold", drawThreshold], [".aw-cited", drawCited], [".aw-peaks", drawPeaks], [".aw-strip", drawStrip]]) canvas.querySelector(place)?.replaceWith(make());
+  movePlayhead();
   const hot = canvas.querySelector("#aw-tl-hot rect");
   if (hot && threshold() !== null) hot.setAttribute("height", Math.max(0, y(threshold()) - PAD.top));
 }
@@ -124,13 +128,16 @@ canvas.addEventListener("pointerdown", (event) => {
   if (!data || event.button !== 0) return;
   root.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
-  const [px, py] = at(event), found = grip(px, py);
+  const [px, py] = at(event);
+  if (takeStrip(px, py)) return;
+  const found = grip(px, py);
   if (found) { drag = { ...found, px, py, moved: false }; if (found.id !== undefined) emit("select", { id: found.id }); return; }
   dragging = true;
   emit("seek", { t: timeAt(px) });
 });
 canvas.addEventListener("pointermove", (event) => {
   const [px, py] = at(event);
+  if (panning !== null) { slide(px); return; }
   if (drag) {
     drag.moved ||= Math.abs(px - drag.px) > 2 || Math.abs(py - drag.py) > (drag.kind === "threshold" ? 2 : 1e6);
     if (drag.moved) follow(px, py);
@@ -142,6 +149,7 @@ canvas.addEventListener("pointermove", (event) => {
 });
 canvas.addEventListener("pointerup", (event) => {
   dragging = false;
+  panning = null;
   if (!drag) return;
   const done = drop(true);
   if (done.moved || done.kind === "threshold") return;
@@ -149,14 +157,13 @@ canvas.addEventListener("pointerup", (event) => {
   const chosen = events().find((item) => item.id === done.id);
   if (chosen) emit("seek", { frame: chosen.peak_frame });
 });
-canvas.addEventListener("pointercancel", () => { dragging = false; drop(false); });
+canvas.addEventListener("pointercancel", () => { dragging = false; panning = null; drop(false); });
 canvas.addEventListener("pointerleave", leave);
 root.addEventListener("keydown", (event) => { if (event.key === "Escape" && drag) drop(false); });
 canvas.addEventListener("dblclick", (event) => {
   if (!data) return;
   if (grip(...at(event))?.kind === "threshold") { emit("edit", { op: "threshold", value: null }); return; }   // back to the calibrated one
-  view = [0, data.duration_s];
-  draw();
+  setView(0, data.duration_s);
 });
 
 on("events", (value) => { told = value; held = null; if (data) redraw(); });

@@ -73,7 +73,7 @@ function told(frame, t, score) {
   find(".aw-time").textContent = clock(t, 3);
   find(".aw-score").textContent = score === null || score === undefined ? "" : score.toFixed(2);
   find(".aw-score").classList.toggle("is-hot", score !== null && clip.threshold !== null && score >= clip.threshold);
-  emit("moved", { frame, t });
+  emit("moved", { frame, t, playing });
 }
 
 function overlays() {

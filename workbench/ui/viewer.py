@@ -167,7 +167,7 @@ def viewer_payload(session_id: str, review: Review) -> dict[str, Any]:
         "threshold": float(analysis.threshold) if analysis else None,
         "start_frame": peak_frame(review, best.peak_s) if best else 0,
         "has_heat": has_heat, "has_instances": bool(review.instances), "can_prompt": analysis is not None,
-        "has_film": has_heat or bool(review.instances), "hold": round(HOLD_S * info.fps),
+        "has_film": has_heat or bool(review.instances) or info.variable_rate, "hold": round(HOLD_S * info.fps),
         "instances": [_payload_of(instance) for instance in review.instances],
     }  # fmt: skip
 

@@ -2,7 +2,8 @@
 // Playing shows the browser's own decoding for smoothness; a pause puts the exact decoded frame back.
 function play(end = null) {
   const video = player();
-  if (!video || !clip) return;
+  if (!clip) return;
+  if (!video) return note("The copy that a browser can play is still being made; stepping by frame works.");
   until = end;
   wanting = true;
   video.playbackRate = rate;
@@ -20,7 +21,7 @@ function again(video) {
 function tick() {
   const video = player();
   if (!playing || !video || !clip) return;
-  const frame = Math.min(clip.n_frames - 1, Math.round(video.currentTime * clip.fps));
+  const frame = Math.min(clip.n_frames - 1, frameAt(video.currentTime));
   if (video.videoWidth) {
     if (screen.width !== video.videoWidth) { screen.width = video.videoWidth; screen.height = video.videoHeight; }
     screen.getContext("2d").drawImage(video, 0, 0, screen.width, screen.height);
@@ -53,7 +54,7 @@ function loop(value = !looping) {
   if (!playing) play();
 }
 
-// Outlines, boxes and heat of the whole clip, small enough to be drawn while it plays.
+// Outlines, boxes and heat of the whole clip (and its clock where that is uneven), small enough to be drawn while it plays.
 async function fetchFilm() {
   if (!clip?.has_film || film?.version === clip.version) return;
   const version = clip.version;
@@ -65,6 +66,12 @@ async function fetchFilm() {
     film = { version, ...reply, picture: sheetOf };
   } catch (error) { film = null; console.error(error); }
 }
+// The frame on screen at a time: the last one that has come.
+const frameAt = (t) => {
+  if (!film?.times) return Math.floor(t * clip.fps + 0.01);
+  const i = nearest(film.times, t);
+  return film.times[i] > t + 5e-4 ? Math.max(0, i - 1) : i;
+};
 const nearest = (frames, frame) => {
   let low = 0, high = frames.length - 1;
   while (low < high) { const middle = (low + high) >> 1; if (frames[middle] < frame) low = middle + 1; else high = middle; }

@@ -87,8 +87,7 @@ def analysed(stack: ModelStack, report: Report, clip: Clip, cache_dir: Path | No
     from workbench.conversation import name_events
 
     analysis = analyse(clip, stack, progress=report, cache_dir=cache_dir)
-    report("naming the events", 0.0)
-    name_events(stack, analysis)
+    name_events(stack, analysis, report)
     return analysis
 
 
