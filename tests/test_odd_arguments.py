@@ -95,6 +95,21 @@ def test_an_export_and_a_backup_replace_no_store_and_no_video(
         assert main(["db", "backup", "--db", str(store.path), str(tmp_path / "copy.db")]) == 0
 
 
+@unix
+def test_what_attach_could_not_look_at_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, _ = make_store(tmp_path)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "dead.mp4").symlink_to("nothing.mp4")
+    kept = (tmp_path / "street.mp4").rename(tmp_path / "elsewhere.bin")
+    assert main(["db", "attach", "--db", str(store.path), str(tmp_path / "moved")]) == 1
+    told = capsys.readouterr()
+    assert "still gone street" in told.out
+    assert f"note: {tmp_path / 'moved' / 'dead.mp4'} cannot be read" in told.err
+    kept.rename(tmp_path / "moved" / "street.mp4")
+    assert main(["db", "attach", "--db", str(store.path), str(tmp_path / "moved")]) == 0
+    assert "found      street" in capsys.readouterr().out
+
+
 def test_a_layer_that_nobody_has_begun_is_not_the_main_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store, clip = make_store(tmp_path)
     for command in (("export", "--format", "csv"), ("case", clip.name)):

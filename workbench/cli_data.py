@@ -157,6 +157,9 @@ def attach_clips(args: argparse.Namespace) -> int:
         sys.stdout.write(f"found      {clip.name}: {clip.path}\n")
     for clip in result.gone:
         sys.stdout.write(f"still gone {clip.name}: it was {clip.path}\n")
+    if result.gone:
+        for name in result.unread[:20]:
+            sys.stderr.write(f"note: {name} cannot be read, so what is in it is not known\n")
     if not result.found and not result.gone:
         sys.stdout.write("all clips lie where they did\n")
     return EXIT_FAULT if result.gone else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,11 @@ HOW = "open it again on the page, or name the folder it lies in: python -m workb
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """Clips that were found again, with their new paths, and those that are still gone."""
+    """Clips that were found again, with their new paths, those that are still gone, and what could not be looked at."""
 
     found: tuple[ClipRecord, ...]
     gone: tuple[ClipRecord, ...]
+    unread: tuple[str, ...] = ()
 
 
 def has_file(clip: ClipRecord) -> bool:
@@ -45,16 +46,18 @@ def attach_folder(store: Store, folder: Path) -> Attached:
     with store.reading() as db:
         gone = {clip.sha256: clip for clip in _known(db) if clip.sha256 and not has_file(clip)}
     found = []
-    for path in _videos(folder):
+    unread: list[str] = []
+    for path in _videos(folder, lambda error: unread.append(str(error.filename))):
         if not gone:
             break
         try:
             sha256 = content_hash(path)
-        except OSError:  # not ours to read, so not the one that is looked for
+        except OSError:
+            unread.append(str(path))
             continue
         if gone.pop(sha256, None) is not None:
             found.append(attach(store, sha256, path))
-    return Attached(tuple(found), tuple(gone.values()))
+    return Attached(tuple(found), tuple(gone.values()), tuple(unread))
 
 
 def attach(store: Store, sha256: str, path: Path) -> ClipRecord:
@@ -79,7 +82,7 @@ def _known(db: Database) -> Iterator[ClipRecord]:
         yield find_clip(db, number)
 
 
-def _videos(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder):
+def _videos(folder: Path, unlisted: Callable[[OSError], None]) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder, onerror=unlisted):
         folders.sort()
         yield from (Path(here, name) for name in sorted(files) if Path(name).suffix.lower() in VIDEO_SUFFIXES)
