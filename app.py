@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,13 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         services = launch.services_for(options)
     except WorkbenchError as error:
-        raise SystemExit(f"error: {error}") from error
+        raise _told(str(error)) from error
     try:
         launch.serve(services, options)
     except OSError as error:
-        raise SystemExit(f"error: the page cannot be served ({error}); name another --host or --port.") from error
+        raise _told(f"the page cannot be served ({error}); name another --host or --port.") from error
     finally:
         services.close()
+
+
+def _told(sentence: str) -> SystemExit:
+    """What ends the program with a sentence, as the command line does: exit code 2."""
+    sys.stderr.write(f"error: {sentence}\n")
+    return SystemExit(2)
 
 
 if __name__ == "__main__":

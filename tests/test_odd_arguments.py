@@ -253,7 +253,9 @@ def test_a_cache_without_room_is_told_before_the_work(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_an_address_that_cannot_be_served_on_is_told_at_once(tmp_path: Path) -> None:
+def test_an_address_that_cannot_be_served_on_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -267,6 +269,10 @@ def test_an_address_that_cannot_be_served_on_is_told_at_once(tmp_path: Path) -> 
 
     with pytest.raises(InputError, match=r"no folder .* of samples"):
         launch.services_for(app.parse(["--samples", str(tmp_path / "none"), "--work-dir", str(tmp_path)]))
+    with pytest.raises(SystemExit) as ended:
+        app.main(["--samples", str(tmp_path / "none"), "--work-dir", str(tmp_path)])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_training_says_in_a_sentence_what_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

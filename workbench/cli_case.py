@@ -77,7 +77,7 @@ def export_cases(args: argparse.Namespace) -> int:
                     sys.stderr.write(f"note: {reviewed.clip.name}: {note}\n")
     except OSError as error:
         raise FormatError(unwritable(args.out, error)) from error
-    sys.stdout.write(f"wrote {args.out}: {count} clips as cases\n")
+    sys.stdout.write(f"wrote {args.out}: {count} clip{'' if count == 1 else 's'} as cases\n")
     return 0
 
 

@@ -106,7 +106,7 @@ def export_clips(args: argparse.Namespace) -> int:
         sys.stderr.write(f"left out: {reason}\n")
     for note in notes or ():
         sys.stderr.write(f"note: {note}\n")
-    sys.stdout.write(f"wrote {args.out}: {count} clips as {target.title}\n")
+    sys.stdout.write(f"wrote {args.out}: {count} clip{'' if count == 1 else 's'} as {target.title}\n")
     return 0
 
 
