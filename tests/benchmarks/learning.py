@@ -70,12 +70,13 @@ def resume_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
     steps = _steps(whole)[-1]
     line = _line("scorer", data, killed, options)
     process = start_on_cores("finetune", line, cache=cache)
-    at = _killed_at(process.pid, killed, steps["steps"] // 2, process.poll)
+    taken = steps["step"] + 1  # it may have stopped early
+    at = _killed_at(process.pid, killed, taken // 2, process.poll)
     process.wait()
     run_measured("finetune", line, cache=cache)
     first, second = steps["loss"], _steps(killed)[-1]["loss"]
     return [
-        Row(f"killed at step {at} of {steps['steps']}, then gone on with", ""),
+        Row(f"killed at step {at} of {taken}, then gone on with", ""),
         Row("  last loss, never stopped", f"{first:.5f}"),
         Row("  last loss, killed and resumed", f"{second:.5f}"),
         Row("  difference", f"{abs(first - second):.5f}", "at most 0.001"),
