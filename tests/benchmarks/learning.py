@@ -26,7 +26,7 @@ PATIENCE_S = 3600.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Sizes: those of the issue by default, smaller ones to see that it works."""
+    """Sizes: full ones by default, smaller ones to see that it works."""
     shared = Path(os.environ.get("WORKBENCH_SHARED", REPOSITORY.parent / "shared"))
     parser.add_argument("--few", type=int, default=20, help="corrected clips to learn from (default: 20)")
     parser.add_argument("--held", type=int, default=24, help="other clips of the camera to judge on (default: 24)")
