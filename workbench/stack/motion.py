@@ -28,6 +28,9 @@ import numpy as np
 
 from workbench.errors import InputError
 
+# Its pictures are so small that OpenCV's own threads would mostly wait for each other, on cores that the tower needs.
+cv2.setNumThreads(1)
+
 
 @dataclass(frozen=True, slots=True)
 class MotionConfig:
