@@ -28,14 +28,14 @@ class HeatmapTuning:
     """Numbers of the recipe. `per_clip` frames of each kind (masked, calm) enter from each clip; a step takes `batch`
     of them in `parts`, which several processes share. With replay, the share `keep` of the weights stays."""
 
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=240, lr=5e-4, save_every=40, log_every=10))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=240, lr=2e-4, save_every=40, log_every=10))
     batch: int = 32
     parts: int = 2
     per_clip: int = 8
     loss: FocalDiceWeights = field(default_factory=lambda: FocalDiceWeights(alpha=0.7))
     check_every: int = 20
     patience: int = 4
-    keep: float = 0.4
+    keep: float = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
