@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,8 +15,9 @@ import pytest
 
 from tests import bad_clips
 from tests.sample_records import drawn_analysis
-from workbench.cli import EXIT_ERROR, main, summary
+from workbench.cli import EXIT_ERROR, StageBar, main, summary
 from workbench.errors import InputError
+from workbench.interrupts import listening
 from workbench.serial import load_analysis
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -178,10 +180,30 @@ def test_interrupting_ends_quietly_and_leaves_nothing_half_done(tmp_path: Path) 
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.strip().endswith("interrupted")
     assert "Traceback" not in err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_interrupt_that_is_swallowed_ends_the_command_at_its_next_step(capsys: pytest.CaptureFixture[str]) -> None:
+    class Leaving:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with listening():
+        Leaving()
+        with pytest.raises(KeyboardInterrupt), StageBar() as bar:
+            bar("encode", 0.5, None)
+    assert "Traceback" not in capsys.readouterr().err
+    with listening():
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt), StageBar() as bar:
+            bar("encode", 0.5, None)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with listening(), StageBar() as bar:
+        bar("encode", 0.5, None)  # what was heard before is forgotten
 
 
 def test_a_folder_that_cannot_be_made_is_an_input_error(tmp_path: Path) -> None:

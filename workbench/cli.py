@@ -19,6 +19,7 @@ from workbench import cli_annotate, cli_case, cli_data, cli_hub, cli_models
 from workbench.corrections.place import default_path
 from workbench.errors import WorkbenchError
 from workbench.files import said_of
+from workbench.interrupts import listening, raise_if_heard
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     args = build_parser().parse_args(argv)
     try:
-        return int(args.command(args))
+        with listening():
+            return int(args.command(args))
     except WorkbenchError as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return EXIT_ERROR
@@ -167,6 +169,7 @@ class StageBar(contextlib.AbstractContextManager["StageBar"]):
     def __call__(self, stage: str, fraction: float, _partial: object) -> None:
         from tqdm import tqdm
 
+        raise_if_heard()
         if stage == "done":
             return
         if stage != self._stage or self._bar is None:
