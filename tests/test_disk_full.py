@@ -137,6 +137,12 @@ def test_a_store_that_may_only_be_read_says_so() -> None:
         store.close()
         target = get_format("coco")
         target.write([drawn_clip(1, "coco")], folder / "in.json")
+        # Once as it is, so that all modules are loaded: nobody may not be able to read this user's Python.
+        shutil.copy(store.path, folder / "other.db")
+        wanted = ["import", "--db", str(folder / "other.db"), "--format", "coco", str(folder / "in.json")]
+        assert main(wanted) == 0
+        for path in folder.glob("other.db*"):
+            path.unlink()
         store.path.chmod(0o444)
         folder.chmod(0o555)
         fork = multiprocessing.get_context("fork")

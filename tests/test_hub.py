@@ -91,7 +91,8 @@ class Stop(Exception):
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "workbench.hub_upload" in child.cmdline()]
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "workbench.hub_upload" in child.cmdline()]
 
 
 def test_a_push_that_is_cancelled_while_it_uploads_publishes_nothing(
