@@ -25,6 +25,7 @@ from finetune.scenes.truth import CATEGORIES, ClipCaption, EntityTruth, EventTru
 from finetune.scenes.views import VIEWS, build_view
 from finetune.scenes.write import Rle, encode_mask
 from workbench.errors import InputError
+from workbench.h264 import SAME_BYTES
 
 TRIES = 8
 
@@ -74,7 +75,8 @@ def write_long(out_dir: Path, seed: int, category: str, form: LongForm | None = 
     truths: list[SceneTruth] = []
     masks: dict[int, dict[int, Rle]] = {}
     with av.open(str(partial), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(form.fps), options={"crf": "23", "preset": "veryfast"})
+        options = {"crf": "23", "preset": "veryfast", **SAME_BYTES}
+        stream = container.add_stream("libx264", rate=Fraction(form.fps), options=options)
         stream.width, stream.height, stream.pix_fmt = *form.size, "yuv420p"
         for number in range(form.parts):
             scene = _part(seed, number, category if number == where else "normal", view, form)

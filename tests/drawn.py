@@ -14,6 +14,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from workbench.h264 import SAME_BYTES
+
 BITS = 12
 SIZE = (192, 108)
 Painter = Callable[[int], np.ndarray]
@@ -69,10 +71,11 @@ def write_clip(
     """Encode `paint(0)` … `paint(n_frames - 1)`, at even times or at `pts` in `time_base`."""
     first = paint(0)
     with av.open(str(path), "w", format=container_format) as container:
-        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream = container.add_stream(
+            codec, rate=rate, options=(SAME_BYTES if codec == "libx264" else {}) | (options or {})
+        )
         stream.width, stream.height, stream.pix_fmt = first.shape[1], first.shape[0], pix_fmt
         stream.codec_context.gop_size = gop
-        stream.codec_context.thread_count = 1  # with several, the rate control makes other bytes of the same pictures
         unit = time_base or 1 / Fraction(rate)
         stream.codec_context.time_base = unit
         if rotation or mirror:
@@ -117,7 +120,7 @@ def write_truncated(path: Path, share: float = 0.5, n_frames: int = 120, suffix:
         return picture
 
     with av.open(str(whole), "w", options={"movflags": "faststart"} if suffix == ".mp4" else {}) as container:
-        stream = container.add_stream("libx264", rate=25, options={"bf": "2"})
+        stream = container.add_stream("libx264", rate=25, options={"bf": "2", **SAME_BYTES})
         stream.width, stream.height, stream.pix_fmt, stream.codec_context.gop_size = *SIZE, "yuv420p", 12
         for i in range(n_frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(paint(i), format="rgb24")))

@@ -10,6 +10,7 @@ import numpy as np
 from workbench.decode import fit_size, open_container, reason, video_stream
 from workbench.errors import ClipError, InputError
 from workbench.files import replacing
+from workbench.h264 import SAME_BYTES
 from workbench.overlays import blend_heatmap, draw_instances, label_places
 from workbench.records import Analysis, Heatmaps
 from workbench.strip import ScoreStrip
@@ -122,8 +123,7 @@ def encode_mp4(
     `out_path` appears only when it is whole; `pictures` is closed either way.
 
     Args:
-        same_again: the same pictures give the same bytes each time, for which the encoder keeps to one thread: with
-            several, the file now and then differs by a few bytes.
+        same_again: the same pictures give the same bytes each time, for which the encoder keeps to one thread.
 
     Raises:
         ClipError: the file cannot be written.
@@ -144,6 +144,8 @@ def encode_mp4(
 
     # A key frame each second makes scrubbing quick; the index in front lets a browser start before it has it all.
     options = ["-crf", "20", "-g", str(max(1, round(rate))), "-movflags", "+faststart", "-f", "mp4"]
+    if same_again:
+        options += [word for name, value in SAME_BYTES.items() for word in (f"-{name}", value)]
     try:
         out_path.parent.mkdir(parents=True, exist_ok=True)
         # Resolved, because ffmpeg takes a relative name with a colon for a protocol.
@@ -156,7 +158,6 @@ def encode_mp4(
                 codec="libx264",
                 audio=False,
                 preset="veryfast",
-                threads=1 if same_again else None,
                 ffmpeg_params=options,
                 logger=None,
             )

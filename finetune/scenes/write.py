@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from workbench.errors import InputError
+from workbench.h264 import SAME_BYTES
 
 from .scene import Scene, sample_scene
 from .truth import SceneTruth, truth_to_json
@@ -42,7 +43,7 @@ def write_scene(scene: Scene, out_dir: str | Path, *, crf: int = 23) -> Path:
     masks: dict[int, dict[int, Rle]] = {}
     width, height = scene.size
     with av.open(str(clip), "w") as container:
-        options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+        options = {"crf": str(crf), "preset": "veryfast", **SAME_BYTES}
         stream = container.add_stream("libx264", rate=Fraction(scene.fps), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for i in range(scene.n_frames):
