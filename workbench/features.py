@@ -36,6 +36,8 @@ from workbench.video import Clip, FrameBatch, dense_stride
 
 CACHE_VERSION = 1
 CACHE_LIMIT_BYTES = 8 * 1024**3
+CPU_BATCH = 8
+"""So many frames keep a core busy; with fewer the first are through earlier and less is in memory at once."""
 
 
 class PartialCurve(NamedTuple):
@@ -164,8 +166,10 @@ def _watch(clip: Clip, stack: ModelStack, stride: int) -> Generator[tuple[FrameB
     Decoding has a thread of its own, so that the decoder never stands still while motion is measured.
     """
     motion = MotionScorer()
+    on_cpu = stack.device.type == "cpu"
+    batch = min(CPU_BATCH, stack.profile.batch) if on_cpu else stack.profile.batch
     # Frames much larger than the tower's square only cost memory; three times its side keeps all it can see.
-    frames = clip.dense(stride, batch=stack.profile.batch, long_side=3 * stack.backbone.image_size)
+    frames = clip.dense(stride, batch=batch, long_side=3 * stack.backbone.image_size)
     with contextlib.closing(ahead(frames)) as batches:
         for batch in batches:
             yield batch, motion.update(batch.motion_pair)
@@ -175,7 +179,8 @@ def _watch(clip: Clip, stack: ModelStack, stride: int) -> Generator[tuple[FrameB
 def _heat(stack: ModelStack, seen: VisionFeatures, saliency: np.ndarray) -> tuple[Tensor, Tensor]:
     """Class maps and heatmaps of a batch; where no decoder was trained, motion saliency and no class maps."""
     if stack.heatmap is not None:
-        decoded = stack.heatmap(seen.taps)
+        with stack.backbone.precision():
+            decoded = stack.heatmap(seen.taps)
         return decoded.class_maps, decoded.heatmap
     salient = torch.from_numpy(saliency)[:, None]
     heat = functional.interpolate(salient, stack.backbone.grid_hw, mode="bilinear", align_corners=False)[:, 0]

@@ -129,8 +129,10 @@ class HeatmapDecoder(nn.Module):
     def _similarity(self, index: int, tap: Tensor) -> Tensor:
         """h_i: [B, gh, gw, C] → [B, 2, gh, gw] in [-1, 1]."""
         projected = self.projections[index](tap.to(self.tap_weights.dtype))
-        prototypes = functional.normalize(self.text_prototypes, dim=-1)
-        return (functional.normalize(projected, dim=-1) @ prototypes.T).permute(0, 3, 1, 2)
+        # The temperature multiplies what rounding takes from a cosine, so that is never computed in half precision.
+        with torch.autocast(projected.device.type, enabled=False):
+            prototypes = functional.normalize(self.text_prototypes.float(), dim=-1)
+            return (functional.normalize(projected.float(), dim=-1) @ prototypes.T).permute(0, 3, 1, 2)
 
     def _check(self, taps: Sequence[Tensor]) -> None:
         if not bool(self.text_prototypes.any()):
