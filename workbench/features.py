@@ -166,10 +166,9 @@ def _watch(clip: Clip, stack: ModelStack, stride: int) -> Generator[tuple[FrameB
     Decoding has a thread of its own, so that the decoder never stands still while motion is measured.
     """
     motion = MotionScorer()
-    on_cpu = stack.device.type == "cpu"
-    batch = min(CPU_BATCH, stack.profile.batch) if on_cpu else stack.profile.batch
+    size = min(CPU_BATCH, stack.profile.batch) if stack.device.type == "cpu" else stack.profile.batch
     # Frames much larger than the tower's square only cost memory; three times its side keeps all it can see.
-    frames = clip.dense(stride, batch=batch, long_side=3 * stack.backbone.image_size)
+    frames = clip.dense(stride, batch=size, long_side=3 * stack.backbone.image_size)
     with contextlib.closing(ahead(frames)) as batches:
         for batch in batches:
             yield batch, motion.update(batch.motion_pair)

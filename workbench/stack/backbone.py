@@ -8,6 +8,7 @@ at any size: the bundled one has 11 M parameters, Holmes-VAU-2B two billion. The
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -56,6 +57,7 @@ class Backbone(Protocol):
     end_token_id: int
     device: torch.device
 
+    def precision(self) -> AbstractContextManager[Any]: ...
     def encode(self, rgb: np.ndarray) -> VisionFeatures: ...
     def embed_prompts(self, prompts: Sequence[str]) -> Tensor: ...
     def embed(self, segments: Sequence[Segment], tokens: Tensor, anomaly: Tensor | None) -> Tensor: ...
