@@ -18,7 +18,7 @@ LEAST_SHARE = 0.1
 """A peak counts if it has at least this share of the highest evidence."""
 APART = (0.03, 0.07)
 """Two peaks closer than this share of the picture's width and height are one: about half a person."""
-REFINEMENTS = 2
+REFINEMENTS = 1
 MIN_PX, MAX_SHARE = 24, 0.25
 """Smaller masks are specks, larger ones the ground."""
 MIN_QUALITY = 0.4
