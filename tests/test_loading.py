@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+from collections import namedtuple
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -31,6 +32,8 @@ from workbench.stack.memory import enough_memory
 from workbench.stack.pretrained import Placement, limits
 from workbench.stack.sources import _asked, absent, is_complete, locate
 from workbench.video import Clip
+
+DiskUsage = namedtuple("DiskUsage", "total used free")
 
 LARGE = [name for name in PROFILES if name != "bundled"]
 
@@ -200,7 +203,13 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    leave_free(100e9, monkeypatch)  # no test asks how full the disk is that it happens to run on
     return folder
+
+
+def leave_free(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk have so many bytes free."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: DiskUsage(int(free), 0, int(free)))
 
 
 def keep_in_cache(hub: Path, repo: str, source: Path) -> Path:
@@ -222,6 +231,18 @@ def test_fetching_without_a_network_is_one_sentence(name: str, capsys: pytest.Ca
     assert str(PROFILES[name].source) in told
     assert f"workbench fetch {name}" in told
     assert absent(PROFILES[name])
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_disk_without_room_is_told_before_anything_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_free(1e9, monkeypatch)
+    assert main(["fetch", "qwen3-vl-2b"]) == EXIT_ERROR
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "has 1.0 GB free" in told
+    assert "HF_HOME" in told
+    assert absent(PROFILES["qwen3-vl-2b"])
 
 
 @pytest.mark.usefixtures("hub")
