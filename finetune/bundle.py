@@ -85,14 +85,14 @@ class BundleRecipe:
     processes: int = 2
     vision: tuple[VisionPhase, ...] = (
         VisionPhase(
-            "vision_people", LoopConfig(steps=14_000, lr=8e-4, seed=1, save_every=100, parts=2), batch=40, kept=64
+            "vision_people", LoopConfig(steps=8000, lr=8e-4, seed=1, save_every=100, parts=2), batch=40, kept=64
         ),
-        VisionPhase("vision_whole", LoopConfig(steps=2000, lr=3e-4, seed=2, save_every=50, parts=2), 32, kept=None),
+        VisionPhase("vision_whole", LoopConfig(steps=1200, lr=3e-4, seed=2, save_every=50, parts=2), 32, kept=None),
     )
     language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, lr=1e-3))
     heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, lr=2e-3))
     scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
-    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2400, lr=1e-3, save_every=20, parts=2))
+    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, lr=1e-3, save_every=20, parts=2))
     chat_batch: int = 12
     segmenter: SegmenterRecipe = field(
         default_factory=lambda: SegmenterRecipe(
