@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFa
 from finetune.backbone import new_backbone, world_texts
 from finetune.card import leg_of, legs_of, write_card, write_legs
 from finetune.chat import ChatBatches, ChatJob, train_chat, train_language
+from finetune.crew import Crew
 from finetune.data import read_data
 from finetune.encoded import EncodedWorld
 from finetune.evaluate import evaluate
@@ -265,7 +267,8 @@ class Bundle:
     def measure(self, out: Path) -> None:
         """Evaluate on held-out clips and write the card."""
         folder = self._clips("held_out", self.recipe.held_out_clips, self.recipe.held_out_seed)
-        metrics = evaluate(load_bundle(out), read_data(folder), out=self.work / "metrics.json")
+        crew = Crew(partial(load_bundle, out), self.recipe.processes) if self.recipe.processes > 1 else None
+        metrics = evaluate(load_bundle(out), read_data(folder), out=self.work / "metrics.json", crew=crew)
         write_card(out, self.recipe.held_out_seed, metrics.to_document())
 
     def _clips(self, name: str, clips: int, seed: int) -> Path:

@@ -1,7 +1,7 @@
 """Numbers of a model stack on a folder of clips: `metrics.json`, and one row per clip for looking into errors.
 
-Clips go one by one through `finetune.measure.measure_clip`; of each, only its frame scores, a pixel table of fixed
-size and a few numbers are kept.
+Clips go through `finetune.measure.measure_clip`, one by one or several beside each other; of each, only its frame
+scores, a pixel table of fixed size and a few numbers are kept.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from finetune.crew import Crew, Task
 from finetune.data import EvalClip, read_data, take
 from finetune.facts import precision_of, recall_of
-from finetune.measure import ClipResult, measure_clip
+from finetune.measure import ClipResult
 from finetune.metrics import (
     RankCounts,
     Ranking,
@@ -35,7 +37,7 @@ from finetune.metrics import (
     roc_auc,
 )
 from finetune.words import word_statistics
-from workbench.errors import ClipError, DataError, InputError
+from workbench.errors import DataError, InputError
 from workbench.files import replacing
 from workbench.stack.loading import ModelStack
 
@@ -83,6 +85,7 @@ def evaluate(
     chat: bool = True,
     segmenter: bool = True,
     limit: int | None = None,
+    crew: Crew | None = None,
     progress: Progress | None = None,
 ) -> Metrics:
     """Measure a stack on clips.
@@ -94,6 +97,7 @@ def evaluate(
         chat: ask for judgements; of scenes, all three questions and captions of instances.
         segmenter: prompt the segmenter, on at most `MAX_SEGMENTED` clips.
         limit: measure only this many clips, spread over the categories.
+        crew: processes that measure with stacks of their own, in place of `stack`; for a processor.
         progress: called with ("evaluate", fraction, {"clip": name}) before each clip.
 
     Raises:
@@ -102,20 +106,17 @@ def evaluate(
     if limit is not None and limit < 1:
         raise InputError(f"The limit is {limit} clips; give at least 1.")
     chosen = take(clips, limit)
-    categories = sorted({clip.category for clip in clips if clip.category})
-    results: list[ClipResult] = []
+    categories = tuple(sorted({clip.category for clip in clips if clip.category}))
     segmented = to_segment(chosen) if segmenter else set()
+    tasks = [Task(clip, categories, chat, clip.name in segmented) for clip in chosen]
+    measured = crew.results(tasks) if crew else (task.done_by(stack) for task in tasks)
+    results: list[ClipResult] = []
     with _clip_table(out) as write_row:
         for number, clip in enumerate(chosen):
             if progress:
                 progress("evaluate", number / len(chosen), {"clip": clip.name})
-            segment = clip.name in segmented
-            try:
-                result = measure_clip(stack, clip, categories=categories, chat=chat, segment=segment)
-            except (ClipError, DataError) as error:  # one broken file must not cost the hours spent on the others
-                result = ClipResult(clip.name, clip.label, clip.category, error=str(error))
-            results.append(result)
-            write_row(result)
+            results.append(next(measured))
+            write_row(results[-1])
     metrics = summarise(results)
     if out is not None:
         with replacing(out) as temporary:
@@ -265,17 +266,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of scenes or of classes")
     parser.add_argument("--out", type=Path, default=Path("metrics.json"), metavar="FILE", help="default: metrics.json")
     parser.add_argument("--limit", type=int, metavar="N", help="measure N clips, spread over the categories")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="measure N clips at a time (default: 1)")
     parser.add_argument("--no-chat", action="store_true", help="ask no questions")
     parser.add_argument("--no-segmenter", action="store_true", help="do not prompt the segmenter")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, write, and tell the numbers; `WorkbenchError` is left to the caller, who prints it."""
+    if args.processes < 1:
+        raise InputError(f"--processes is {args.processes}; give at least 1.")
     clips = read_data(args.data)
-    stack = ModelStack.load(args.profile, adapter=args.adapter)
+    load = partial(ModelStack.load, args.profile, adapter=args.adapter)
     metrics = evaluate(
-        stack,
+        load(),
         clips,
+        crew=Crew(load, args.processes) if args.processes > 1 else None,
         out=args.out,
         chat=not args.no_chat,
         segmenter=not args.no_segmenter,

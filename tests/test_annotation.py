@@ -172,6 +172,17 @@ def test_the_command_line_names_what_is_missing(tmp_path: Path, capsys: pytest.C
         assert error.count("\n") == 1
 
 
+def test_the_command_line_does_not_pass_over_the_one_clip_it_was_given(
+    talking: ModelStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = begun(tmp_path, talking, "a.mp4")
+    (tmp_path / "a.mp4").unlink()
+    assert main(["annotate", "a", "--db", str(store.path), "--device", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert "video of a is no longer at" in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_the_command_line_annotates_a_video_that_is_new_to_the_store(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

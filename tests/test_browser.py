@@ -51,7 +51,9 @@ def test_a_sample_is_analysed_and_its_curve_appears(analyst: Analyst) -> None:
     analyst.record()
     analyst.pick_sample("fire")
     assert analyst.recorded("stages")
-    expect(analyst.timeline.locator("path.aw-curve")).to_have_count(1)
+    expect(analyst.timeline.locator(".aw-tl-plot path.js-line").first).to_be_visible()
+    drawn = analyst.page.evaluate("document.querySelector('.aw-tl-plot').data.map((trace) => trace.name)")
+    assert {"score", "scorer", "motion", "heatmap", "above"} <= set(drawn)
     assert len(analyst.timeline.get_by_role("button", name=re.compile("Sampled frame")).all()) > 0
     expect(analyst.page.get_by_role("button", name="Cancel")).to_be_hidden()
     analyst.snap("analysed")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -186,6 +186,15 @@ def test_interrupting_ends_quietly_and_leaves_nothing_half_done(tmp_path: Path) 
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.fixture
+def python_hears_interrupts() -> Iterator[None]:
+    """Ctrl-C as Python handles it by itself; what a shell runs in the background begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_hears_interrupts")
 def test_an_interrupt_that_is_swallowed_ends_the_command_at_its_next_step(capsys: pytest.CaptureFixture[str]) -> None:
     class Leaving:
         def __del__(self) -> None:

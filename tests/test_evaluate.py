@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ import pytest
 
 from finetune import evaluate as evaluation
 from finetune import measure
+from finetune.crew import Crew
 from finetune.data import read_data
 from finetune.measure import ClipResult
 from finetune.metrics import PixelTally, roc_auc
@@ -242,6 +244,23 @@ def test_scenes_through_the_real_path(tmp_path: Path, tiny_stack: ModelStack) ->
     assert "broken.mp4" in rows["broken"]["error"]
     assert rows["normal"]["frame_auc"] == ""  # one class only
     assert 0 <= float(rows["abnormal"]["pixel_auc"]) <= 1
+
+
+def test_a_crew_measures_what_one_process_does(tmp_path: Path, bundled_stack: ModelStack) -> None:
+    write_scene(tmp_path, "abnormal", abnormal=True)
+    write_scene(tmp_path, "normal", abnormal=False)
+    write_scene(tmp_path, "broken", abnormal=True)
+    (tmp_path / "clips/broken.mp4").write_bytes(b"not a video")
+    clips = read_data(tmp_path)
+    crew = Crew(partial(ModelStack.load, "bundled"), 2)
+    both = [
+        evaluation.evaluate(bundled_stack, clips, out=tmp_path / name, segmenter=False, crew=who).to_document()
+        for name, who in (("alone.json", None), ("crew.json", crew))
+    ]
+    assert both[0] == both[1]
+    alone, beside = (read_table(tmp_path / name) for name in ("alone_clips.csv", "crew_clips.csv"))
+    assert [row | {"seconds": ""} for row in alone] == [row | {"seconds": ""} for row in beside]
+    assert [row["name"] for row in beside] == ["abnormal", "broken", "normal"]
 
 
 def test_measured_values_are_those_of_the_analysis(tmp_path: Path, tiny_stack: ModelStack) -> None:

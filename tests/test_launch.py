@@ -10,6 +10,7 @@ import app
 from workbench.corrections.place import default_path
 from workbench.errors import InputError
 from workbench.ui import launch
+from workbench.ui.timeline import PLOTLY
 
 
 @pytest.fixture(autouse=True)
@@ -56,5 +57,7 @@ def test_the_browser_never_gets_the_store(tmp_path: Path) -> None:
         files = launch.files_of(services)
         assert str(services.desk.store.path.resolve()) in files["blocked_paths"]
         assert str(services.desk.media_dir) in files["allowed_paths"]
+        assert str(PLOTLY) in files["allowed_paths"]
+        assert PLOTLY.is_file()
     finally:
         services.close()

@@ -15,6 +15,7 @@ from workbench.conversation import Conversation
 from workbench.records import Event
 from workbench.sighting import Sighting, look_around, moments_of
 from workbench.stack.loading import ModelStack
+from workbench.steadiness import steadiness
 from workbench.video import Clip
 from workbench.wording import MeasuredWords, when_of
 
@@ -115,8 +116,23 @@ def test_a_caption_is_put_right_and_otherwise_left_alone() -> None:
     assert said_rightly("an orange tree", Measured({"upper": "red"}, None)) == "an orange tree"
 
 
-def sighting(upper: str, lower: str) -> Sighting:
-    return Sighting(Measured({"upper": upper, "lower": lower, "whole": upper}, None), tall=2.5)
+def test_who_keeps_his_height_and_his_way_is_steady() -> None:
+    walker = moved([(20 + 12 * t, 100, 20, 60) for t in range(7)])
+    assert steadiness(walker) == pytest.approx(1.0)
+    assert steadiness(moved([(60, 100, 20, 60)] * 7)) == pytest.approx(1.0)
+    breathing = moved([(60, 100 + 20 * (t % 2), 20, 60 - 20 * (t % 2)) for t in range(7)])
+    jumping = moved([(60, 100 + 20 * (t % 2), 20, 60) for t in range(7)])
+    assert steadiness(breathing) < 0.2
+    assert steadiness(jumping) < 0.1
+    small = moved([(20 + 4 * t, 100, 7, 20) for t in range(7)])
+    assert steadiness(small) == pytest.approx(0.5)
+    assert steadiness(moved([(20, 100, 20, 60), (30, 100, 20, 60)])) == 0.0, "two frames tell nothing"
+    lost = {i: mask if i in (2, 3, 4) else np.zeros_like(mask) for i, mask in walker.items()}
+    assert steadiness(lost) == pytest.approx(1.0), "frames in which nothing is seen do not count"
+
+
+def sighting(upper: str, lower: str, way: str | None = None, trust: float = 1.0) -> Sighting:
+    return Sighting(Measured({"upper": upper, "lower": lower, "whole": upper}, way), tall=2.5, trust=trust)
 
 
 def spoken(words: MeasuredWords, stack: ModelStack, sentence: str) -> str:
@@ -161,6 +177,50 @@ def test_a_cyclist_is_wider_than_a_walker_and_a_car_wider_still(bundled_stack: M
     words = MeasuredWords(bundled_stack.backbone, lambda: seen, None)
     assert "a white jacket and black" in spoken(words, bundled_stack, "A person in a red jacket and blue trousers.")
     assert any(f"A {c} car" in spoken(words, bundled_stack, "A red car.") for c in ("yellow", "purple"))
+
+
+def test_of_two_sightings_the_trusted_one_is_spoken_of(bundled_stack: ModelStack) -> None:
+    seen = [sighting("purple", "grey", trust=0.01), sighting("white", "black", trust=0.9)]
+    words = MeasuredWords(bundled_stack.backbone, lambda: seen, None)
+    assert "a white jacket and black" in spoken(words, bundled_stack, "A person in a red jacket and blue trousers.")
+
+
+def test_who_moves_walks_his_way_and_who_stays_does_not(bundled_stack: ModelStack) -> None:
+    said = "A person in a red jacket and blue trousers {}."
+    for way, model_says, comes_out in (
+        ("from right to left", "talks", "trousers walks."),
+        ("from right to left", "walks from left to right", "trousers walks from right"),
+        ("towards the camera", "walks from left to right", "trousers walks towards left"),
+        (None, "walks", "trousers "),
+        ("from right to left", "runs away from the fire", "trousers runs away from the fire."),
+        ("from right to left", "falls to the ground", "trousers falls to the ground."),
+    ):
+        words = MeasuredWords(bundled_stack.backbone, lambda way=way: [sighting("white", "black", way)], None)
+        text = spoken(words, bundled_stack, said.format(model_says))
+        assert comes_out in text, text
+        assert way or "walks" not in text
+    words = MeasuredWords(bundled_stack.backbone, lambda: [sighting("white", "black", WAYS[0], trust=0.05)], None)
+    assert "talks" in spoken(words, bundled_stack, said.format("talks")), "hardly seen: the model's word stands"
+
+
+def test_a_backpack_is_not_spoken_of(bundled_stack: ModelStack) -> None:
+    words = MeasuredWords(bundled_stack.backbone, lambda: [sighting("white", "black")], None)
+    text = spoken(words, bundled_stack, "A person in a red jacket and blue trousers with a green backpack.")
+    assert "trousers with" not in text
+
+
+def test_of_a_calm_clip_only_the_trusted_are_told(bundled_stack: ModelStack) -> None:
+    said = "A person in a red jacket and blue trousers bends and a person in a green jacket"
+    walker, ghost = sighting("white", "black", WAYS[1]), sighting("pink", "grey", trust=0.05)
+    calm = MeasuredWords(bundled_stack.backbone, lambda: [walker, ghost], None, calm=True)
+    text = spoken(calm, bundled_stack, said)
+    assert "a white jacket and black trousers walks." in text
+    other = sighting("pink", "grey", None)
+    calm = MeasuredWords(bundled_stack.backbone, lambda: [other, walker], None, calm=True)
+    text = spoken(calm, bundled_stack, said)
+    assert "a white jacket and black trousers walks and a person in a pink jacket" in text
+    lively = MeasuredWords(bundled_stack.backbone, lambda: [walker, ghost], None)
+    assert "trousers bends and a person in a pink jacket" in spoken(lively, bundled_stack, said)
 
 
 def test_words_stay_as_they_are_where_nothing_was_measured(bundled_stack: ModelStack) -> None:

@@ -34,6 +34,19 @@ COVERS, MOST_CLICKS = 0.7, 6
 LEAST_TRACK_IOU = 0.4  # over all frames of the event, of the one sample in which nothing passes before the object
 
 
+def click_until_covered(analyst: Analyst, mask: np.ndarray) -> None:
+    """As a person does: + on the largest part left out, − on the largest part too much."""
+    for _ in range(MOST_CLICKS):
+        now, before = draft(analyst), analyst.viewer.get_attribute("data-draft")
+        if iou(now, mask) >= COVERS:
+            break
+        left_out, too_much = mask & ~now, now & ~mask
+        lacks = left_out.sum() >= too_much.sum()
+        tool = "Point on the object" if lacks else "Point not on the object"
+        click_on(analyst, tool, middle_of(worst_part(left_out if lacks else too_much)))
+        expect(analyst.viewer).not_to_have_attribute("data-draft", str(before))
+
+
 def test_a_box_becomes_a_mask_that_covers_the_object(analyst: Analyst, app: RunningApp) -> None:
     truth = Truth("fire")
     analyst.pick_sample("fire")
@@ -65,18 +78,25 @@ def test_a_box_and_clicks_where_it_is_wrong_cover_the_object(analyst: Analyst, a
     go_to(analyst, frame)
     draw_box(analyst, mask)
     expect(analyst.viewer).to_have_attribute("data-draft", re.compile("[0-9a-f]{8}"))
-    for _ in range(MOST_CLICKS):  # as a person does: + on the largest part left out, − on the largest part too much
-        now, before = draft(analyst), analyst.viewer.get_attribute("data-draft")
-        if iou(now, mask) >= COVERS:
-            break
-        left_out, too_much = mask & ~now, now & ~mask
-        lacks = left_out.sum() >= too_much.sum()
-        tool = "Point on the object" if lacks else "Point not on the object"
-        click_on(analyst, tool, middle_of(worst_part(left_out if lacks else too_much)))
-        expect(analyst.viewer).not_to_have_attribute("data-draft", str(before))
+    click_until_covered(analyst, mask)
     bar(analyst).get_by_role("button", name="Keep").click()
     expect(card(analyst, 1)).to_have_attribute("aria-current", "true")
     [standing] = Kept(app, "abandoned-object").clip().instances
+    assert iou(decode_rle(standing.instance.masks_rle[frame]), mask) >= COVERS
+
+
+def test_clicks_alone_cover_the_object(analyst: Analyst, app: RunningApp) -> None:
+    truth = Truth("normal")
+    analyst.pick_sample("normal")
+    frame, track = truth.clearest(("person",))
+    mask = track[frame]
+    go_to(analyst, frame)
+    click_on(analyst, "Point on the object", middle_of(mask))
+    expect(analyst.viewer).to_have_attribute("data-draft", re.compile("[0-9a-f]{8}"))
+    click_until_covered(analyst, mask)
+    bar(analyst).get_by_role("button", name="Keep").click()
+    expect(card(analyst, 1)).to_have_attribute("aria-current", "true")
+    [standing] = Kept(app, "normal").clip().instances
     assert iou(decode_rle(standing.instance.masks_rle[frame]), mask) >= COVERS
 
 

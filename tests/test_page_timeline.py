@@ -22,9 +22,10 @@ pytestmark = pytest.mark.browser
 GROWTH_JS = """() => {
   const seen = window.grown = [];
   const look = () => {
-    const part = document.querySelector('.aw-tl path.aw-part'), done = document.querySelector('.aw-tl path.aw-curve');
+    const plot = document.querySelector('.aw-tl-plot'), drawn = plot?.querySelector('path.js-line') ? plot.data : [];
+    const part = drawn.find((trace) => trace.name === 'motion'), done = drawn.some((trace) => trace.name === 'score');
     if (!done && document.querySelector('[role=progressbar][aria-label=Progress]')) {
-      const points = part ? part.getAttribute('d').split('L').length : 0;
+      const points = part ? part.x.length : 0;
       if (points !== seen.at(-1)) seen.push(points);
     }
     requestAnimationFrame(look);

@@ -40,7 +40,7 @@ def add_commands(commands: Any, default_db: Path) -> None:
 
 def annotate_clips(args: argparse.Namespace) -> int:
     """`annotate`: notes go to stderr, one line says what was written."""
-    from workbench.annotation import Options, annotate_library
+    from workbench.annotation import Options, annotate_clip, annotate_library
     from workbench.cli import StageBar
     from workbench.cli_data import existing_store
     from workbench.profiles import get_profile
@@ -49,14 +49,17 @@ def annotate_clips(args: argparse.Namespace) -> int:
     profile = get_profile(args.profile)
     is_file = args.clip is not None and os.path.isfile(args.clip)
     store = existing_store(args.db) if not is_file else _opened(args.db)
-    only = None if args.clip is None or is_file else [_number_of(store, args.clip)]
+    only = None if args.clip is None or is_file else _number_of(store, args.clip)
     from workbench.stack.loading import ModelStack
 
     stack = ModelStack.load(profile, **cli_models.stack_options(args))
     with StageBar() as bar:
         if is_file:
-            only = [_enter(store, Path(args.clip), stack, bar)]
-        done = annotate_library(store, stack, options, only=only, progress=bar)
+            only = _enter(store, Path(args.clip), stack, bar)
+        if only is None:
+            done = annotate_library(store, stack, options, progress=bar)
+        else:  # the one that was named must be there
+            done = annotate_clip(store, only, stack, options, progress=bar)
     for note in done.notes:
         sys.stderr.write(f"note: {note}\n")
     sys.stdout.write(f"wrote {done.texts} texts of {done.events} events in {done.clips} clips to {args.db}\n")

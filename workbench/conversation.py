@@ -64,7 +64,8 @@ class Conversation:
         self.frame_times_s = [float(dense.time_s[i]) for i in self._picked]
         self._words: MeasuredWords | None = None
         if stack.profile.measured_words:
-            self._words = MeasuredWords(stack.backbone, self._look_around, when_of(analysis, span_s))
+            when, calm = when_of(analysis, span_s), not analysis.events
+            self._words = MeasuredWords(stack.backbone, self._look_around, when, calm=calm)
         self._text: RunningText | None = None
         self._starts: list[int] = []
 

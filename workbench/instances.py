@@ -98,7 +98,7 @@ def _instances_of(clip: Clip, stack: ModelStack, analysis: Analysis, event: Even
     frames = dict(clip.frames(window, long_side=WORK_PX))
     prompts = [Prompt(first_id + i, peak_frame, mask=mask) for i, mask in enumerate(masks)]
     tracks: dict[int, dict[int, np.ndarray]] = {prompt.instance_id: {} for prompt in prompts}
-    for index, seen in stack.segmenter.track([(i, frames[i]) for i in window], prompts):
+    for index, seen in stack.segmenter.track([(i, frames[i]) for i in window], prompts, careful=False):
         for instance_id, mask in seen.items():
             if mask.any():
                 tracks[instance_id][index] = mask

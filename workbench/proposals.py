@@ -18,7 +18,7 @@ LEAST_SHARE = 0.1
 """A peak counts if it has at least this share of the highest evidence."""
 APART = (0.03, 0.07)
 """Two peaks closer than this share of the picture's width and height are one: about half a person."""
-REFINEMENTS = 2
+REFINEMENTS = 1
 MIN_PX, MAX_SHARE = 24, 0.25
 """Smaller masks are specks, larger ones the ground."""
 MIN_QUALITY = 0.4
@@ -55,10 +55,10 @@ def propose(segmenter: Segmenter, picture: np.ndarray, evidence: np.ndarray, lim
     for x, y in peaks_of(evidence, width, height):
         if any(mask[y, x] for _, mask in found):
             continue
-        mask, quality = segmenter.mask(picture, points=[(x + 0.5, y + 0.5)])
+        mask, quality = segmenter.mask(picture, points=[(x + 0.5, y + 0.5)], careful=False)
         for _ in range(REFINEMENTS if segmenter.spec.zoom else 0):  # a published one sees the whole picture at once
             if (box := mask_box(mask)) is not None and mask.sum() >= MIN_PX:
-                mask, quality = segmenter.mask(picture, box=box)
+                mask, quality = segmenter.mask(picture, box=box, careful=False)
         if quality < MIN_QUALITY or not MIN_PX <= mask.sum() <= MAX_SHARE * mask.size:
             continue
         if all(overlap(mask, other) < SAME_IOU for _, other in found):

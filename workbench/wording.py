@@ -1,19 +1,23 @@
-"""Measured words: a small language model chooses its sentences, but colours and times come from what was measured.
+"""Measured words: a small language model chooses its sentences, but what can be measured comes from the measurement.
 
 It writes token by token as always. Where its next token is a word for a colour, it may only choose among the colours
-of the things that were seen (`workbench.sighting`), trousers among those that go with the jacket it has just named;
-where it says when an event happens, the word is that of the event's own beginning. So it can still confuse two people,
-but no longer speak of one who is not there.
+of the things that were seen (`workbench.sighting`), by its own preference and by how far each sighting is trusted;
+trousers among those that go with the jacket it has just named. Somebody who was seen to move walks, and goes the way
+that was measured; somebody who stayed in place stands, sits or talks. Where it says when an event happens, the word is
+that of the event's own beginning. A backpack, too small to be measured, is not spoken of; of a clip without events
+nobody is told of whose sighting is not to be trusted. So it can still confuse two people, but no longer speak of one
+who is not there.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from workbench.colours import COLOUR_WORDS, GARMENTS
+from workbench.colours import COLOUR_WORDS, GARMENTS, Part
 from workbench.records import Analysis
 from workbench.sighting import PERSON_TALL, RIDER_TALL, Sighting
 from workbench.stack.backbone import Backbone
@@ -22,10 +26,21 @@ WHEN = ("beginning", "middle", "end")
 LATER = (1 / 3, 0.6)
 """Shares of a clip at which its middle and its end begin."""
 TAIL_TOKENS = 12
-_LOWER = re.compile(rf"(?:{'|'.join(map(re.escape, GARMENTS['upper']))}) and$")
+STILL, WALKING = ("stands", "sits", "talks"), ("walks",)
+SPECIAL = ("bends", "puts", "hugs", "shakes")
+"""What a model likes to tell of a quiet clip, and says of whom it has not seen do it."""
+FLOOR = 0.02
+"""Added to the trust in a sighting, so that a sure model can still choose one that is hardly trusted."""
+SURE = 0.15
+"""Trust from which motions are corrected; the way of a mask that jumps about says nothing."""
+_NOUNS = "|".join(map(re.escape, GARMENTS["upper"]))
+_LOWER = re.compile(rf"(?:{_NOUNS}) and$")
+_JACKET = re.compile(rf"(?:{_NOUNS})$")
 _AGAIN = re.compile(r"\bthe (?:person|cyclist|man|woman) in$")
 _UPPER = re.compile(r"\bin(?: an?)?$")
 _WHEN = re.compile(r"\b(?:at|in) the$")
+_DRESSED = re.compile(rf"\b(?:{'|'.join(map(re.escape, GARMENTS['lower']))})$")
+_GOING = re.compile(r"\b(?:walks|jogs|runs|rides a bicycle|drives)(?: a dog)?(?P<way> from)?$")
 
 
 def when_of(analysis: Analysis, span_s: tuple[float, float] | None) -> str | None:
@@ -43,14 +58,28 @@ class MeasuredWords:
     Args:
         look: gives the sightings; called once, when the first colour is about to be named.
         when: one of `WHEN`, None to leave times as they are.
+        calm: whether the clip has no event, so that all there is to tell is who is there.
     """
 
-    def __init__(self, backbone: Backbone, look: Callable[[], Sequence[Sighting]], when: str | None) -> None:
-        self._backbone, self._look, self._when = backbone, look, when
+    def __init__(
+        self,
+        backbone: Backbone,
+        look: Callable[[], Sequence[Sighting]],
+        when: str | None,
+        *,
+        calm: bool = False,
+    ) -> None:
+        self._backbone, self._look, self._when, self._calm = backbone, look, when, calm
         self._colours = _single_tokens(backbone, COLOUR_WORDS)
         self._whens = _single_tokens(backbone, WHEN)
-        self._named_by = {token: word for word, token in (self._colours | self._whens).items()}
+        self._motions = _single_tokens(backbone, (*STILL, *WALKING, *(SPECIAL if calm else ())))
+        self._headings = _single_tokens(backbone, ("from", "towards", "away", "left", "right"))
+        self._joints = _single_tokens(backbone, ("with", "and"))
+        self._stop = backbone.text_ids(".")[0]
+        known = self._colours | self._whens | self._motions | self._headings | self._joints
+        self._named_by = {token: word for word, token in known.items()}
         self._sightings: list[Sighting] | None = None
+        self._meant: Sighting | None = None
         self._upper: str | None = None
         self._mentioned: list[str] = []
 
@@ -63,32 +92,79 @@ class MeasuredWords:
         tail = self._backbone.decode(list(ids[-TAIL_TOKENS:])).lower()
         if word in WHEN:
             return self._whens.get(self._when, token) if self._when and _WHEN.search(tail) else token
+        if word in self._motions:
+            return self._motion(logits, token, tail)
+        if word in self._headings:
+            return self._heading(token, word, tail)
+        if word in self._joints:
+            return self._joint(logits, token, word, tail)
         return self._colour(logits, token, tail)
 
     def _colour(self, logits: Tensor, token: int, tail: str) -> int:
         if self._sightings is None:
             self._sightings = list(self._look())
         tall = RIDER_TALL if "cyclist" in tail else PERSON_TALL
-        people = [s.measured.colours for s in self._sightings if s.tall >= tall]
+        people = [s for s in self._sightings if s.tall >= tall]
         if _LOWER.search(tail):
-            fitting = [c["lower"] for c in people if "lower" in c and c.get("upper") == self._upper]
-            return self._best(logits, fitting, token)
+            worn = [s for s in people if s.measured.colours.get("upper") == self._upper]
+            return self._best(logits, worn, "lower", token)
         if _UPPER.search(tail):
-            uppers = [c["upper"] for c in people if "upper" in c]
-            again = bool(_AGAIN.search(tail)) and bool(self._mentioned)
-            fresh = [u for u in uppers if u not in self._mentioned]
-            chosen = self._best(logits, self._mentioned if again else fresh or uppers, token)
+            again = [s for s in people if s.measured.colours.get("upper") in self._mentioned]
+            fresh = [s for s in people if s.measured.colours.get("upper") not in self._mentioned]
+            if self._calm:  # what walkers do is sure; of who stays in place little can be told
+                fresh = [s for s in fresh if s.trust >= SURE and s.measured.way] or fresh
+            chosen = self._best(logits, (again if _AGAIN.search(tail) else fresh) or people, "upper", token)
             self._upper = self._named_by[chosen]
             if self._upper not in self._mentioned:
                 self._mentioned.append(self._upper)
             return chosen
-        wide = [s.measured.colours for s in self._sightings if s.tall < PERSON_TALL]
-        return self._best(logits, [c["whole"] for c in wide if "whole" in c], token)
+        return self._best(logits, [s for s in self._sightings if s.tall < PERSON_TALL], "whole", token)
 
-    def _best(self, logits: Tensor, words: Sequence[str], otherwise: int) -> int:
-        """The likeliest of some words; `otherwise` where none of them is a token."""
-        tokens = [self._colours[word] for word in words if word in self._colours]
-        return max(tokens, key=lambda t: float(logits[t])) if tokens else otherwise
+    def _best(self, logits: Tensor, among: Sequence[Sighting], part: Part, otherwise: int) -> int:
+        """The likeliest colour of some sightings, each weighed with the trust in it; `otherwise` if none has one."""
+        trust: dict[int, float] = {}
+        for sighting in among:
+            token = self._colours.get(sighting.measured.colours.get(part, ""))
+            if token is not None:
+                trust[token] = trust.get(token, 0.0) + sighting.trust
+        if not trust:
+            self._meant = None
+            return otherwise
+        chosen = max(trust, key=lambda t: float(logits[t]) + math.log(FLOOR + trust[t]))
+        word = self._named_by[chosen]
+        self._meant = max((s for s in among if s.measured.colours.get(part) == word), key=lambda s: s.trust)
+        return chosen
+
+    @property
+    def _sure(self) -> Sighting | None:
+        """The sighting that was last spoken of, if its way can be trusted."""
+        return self._meant if self._meant is not None and self._meant.trust >= SURE else None
+
+    def _motion(self, logits: Tensor, token: int, tail: str) -> int:
+        if self._sure is None or not _DRESSED.search(tail):
+            return token
+        fitting = WALKING if self._sure.measured.way else STILL
+        return max((self._motions[word] for word in fitting if word in self._motions), key=lambda t: float(logits[t]))
+
+    def _heading(self, token: int, word: str, tail: str) -> int:
+        """The measured way in place of the model's; who runs away from something does not go any way."""
+        going = _GOING.search(tail)
+        if self._sure is None or self._sure.measured.way is None or going is None or word == "away":
+            return token
+        first, second = self._sure.measured.way.split()[:2]
+        if going["way"]:
+            return self._headings.get(second, token) if first == "from" else token
+        return self._headings.get(first, token)
+
+    def _joint(self, logits: Tensor, token: int, word: str, tail: str) -> int:
+        if word == "with":
+            others = logits.clone()
+            others[token] = -math.inf
+            return int(others.argmax()) if _DRESSED.search(tail) else token
+        if not self._calm or self._sightings is None or _JACKET.search(tail):
+            return token
+        left = [s for s in self._sightings if s.measured.colours.get("upper") not in self._mentioned]
+        return token if any(s.trust >= SURE for s in left) else self._stop
 
 
 def _single_tokens(backbone: Backbone, words: Sequence[str]) -> dict[str, int]:

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from finetune.reproduce.bench import Bench, Cell, Table
 from workbench.files import replacing
 
+# Of the Okabe-Ito palette, as on the page: told apart by everybody.
+COLOURS, INK, MUTED, GRID = ("#0072b2", "#e69f00", "#009e73"), "#1b2430", "#5d6877", "#e6eaef"
 PAGE, PICTURE = "reproduce.md", "reproduce.svg"
 TITLES = {"fact_precision": "fact precision", "fact_recall": "fact recall", "bleu": "BLEU", "cider": "CIDEr"}
 PLOTTED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -85,15 +87,20 @@ def _cell(row: Cell, name: str, *, best: bool) -> str:
 
 
 def _picture(path: Path, tables: Sequence[Table]) -> None:
-    figure = Figure(figsize=(4.6 * len(tables), 3.8), layout="constrained")
+    figure = Figure(figsize=(4.4 * len(tables), 3.6), layout="constrained", facecolor="white")
     for axes, table in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
-        axes.set_title(table.title.split(" (")[0], fontsize=9, wrap=True)
-        axes.tick_params(labelsize=8)
+        axes.set_title(table.title.split(" (")[0], fontsize=9.5, loc="left", color=INK, wrap=True)
+        axes.set_prop_cycle(color=COLOURS)
+        axes.tick_params(labelsize=8, length=0, labelcolor=MUTED)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(GRID)
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
         if table.name == "sampler":
             _lines(axes, table)
         else:
             _bars(axes, table, *PLOTTED[table.name])
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, frameon=False, labelcolor=INK)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})
 
@@ -104,15 +111,17 @@ def _lines(axes: Axes, table: Table) -> None:
         rows = [row for row in table.rows if row["sampler"] == name]
         x = [row["frames"] * (1 + 0.02 * number) for row in rows]
         y = [row["fact_recall"] for row in rows]
-        (line,) = axes.plot(x, y, marker="o", label=name)
+        (line,) = axes.plot(x, y, marker="o", markersize=5, linewidth=1.8, label=name)
         for at, row in zip(x, rows, strict=True):
             if row["fact_recall_ci95"]:
                 axes.plot([at, at], row["fact_recall_ci95"], color=line.get_color(), alpha=0.35)
     axes.set_xscale("log", base=2)
     ticks = sorted({row["frames"] for row in table.rows})
     axes.set_xticks(ticks, [str(n) for n in ticks])
-    axes.set_xlabel("frames", fontsize=8)
-    axes.set_ylabel("fact recall", fontsize=8)
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("frames", fontsize=8, color=MUTED)
+    axes.set_ylabel("fact recall", fontsize=8, color=MUTED)
 
 
 def _bars(axes: Axes, table: Table, naming: str, columns: Sequence[str]) -> None:
@@ -121,4 +130,5 @@ def _bars(axes: Axes, table: Table, naming: str, columns: Sequence[str]) -> None
         at = [row + (number - (len(columns) - 1) / 2) * width for row in range(len(table.rows))]
         axes.bar(at, [row[column] for row in table.rows], width, label=TITLES.get(column, column))
     axes.set_xticks(range(len(table.rows)), [row[naming] for row in table.rows], rotation=30, ha="right", fontsize=7)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.2)  # room for the legend
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])

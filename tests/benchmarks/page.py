@@ -39,7 +39,7 @@ SEEK_JS = """() => {
 # From the last byte of the answer to the upload to the first curve in the timeline, in ms.
 CURVE_JS = """() => new Promise((done) => {
   const look = () => {
-    if (!document.querySelector('.aw-tl path.aw-part, .aw-tl path.aw-curve')) return requestAnimationFrame(look);
+    if (!document.querySelector('.aw-tl-plot path.js-line')) return requestAnimationFrame(look);
     const uploads = performance.getEntriesByType('resource').filter((entry) => /\\/upload(\\?|$)/.test(entry.name));
     done(performance.now() - Math.max(...uploads.map((entry) => entry.responseEnd)));
   };

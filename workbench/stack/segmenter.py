@@ -6,7 +6,7 @@
         ...
 
 Published SAM2 sizes look at the whole picture. The bundled net looks at a square around the object (`ZoomConfig`):
-a lone click is answered twice, first in a view of middling size, then in one that fits the first answer.
+a lone click is answered twice, first in a large view, then in one that fits the first answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from workbench.stack.segmenter_net import (
     published_config,
     read_config,
 )
-from workbench.stack.segmenter_view import Prompt, View, ZoomConfig, box_of, cut, paste
+from workbench.stack.segmenter_view import Prompt, View, ZoomConfig, box_of, cut, paste_mean
 
 __all__ = ["MAX_WINDOW", "Prompt", "Segmenter", "SegmenterSpec", "ZoomConfig"]
 
@@ -125,31 +125,36 @@ class Segmenter:
         box: Box | None = None,
         points: Sequence[tuple[float, float]] | None = None,
         labels: Sequence[int] | None = None,
+        careful: bool = True,
     ) -> tuple[np.ndarray, float]:
         """The object that a box and/or clicks point at in one picture `[H, W, 3]` uint8: bool `[H, W]`, estimated IoU.
 
-        `points` are `(x, y)`, `labels` 1 (on it) or 0 (not it), default all 1. Raises `InputError` for unusable
-        prompts.
+        `points` are `(x, y)`, `labels` 1 (on it) or 0 (not it), default all 1. `careful`: a zooming segmenter looks at
+        several sizes, for twice the time. Raises `InputError` for unusable prompts.
         """
         if points is not None and labels is None:
             labels = [1] * len(points)
         prompt = Prompt(0, 0, box=box, points=points, labels=labels)
         check_picture(rgb)
         prompt.check(*rgb.shape[:2])
-        return self.answer(rgb, prompt)
+        return self.answer(rgb, prompt, careful=careful)
 
-    def answer(self, rgb: np.ndarray, prompt: Prompt) -> tuple[np.ndarray, float]:
+    def answer(self, rgb: np.ndarray, prompt: Prompt, *, careful: bool = True) -> tuple[np.ndarray, float]:
         """`mask` for a checked `Prompt` of a box or points."""
-        hw = (rgb.shape[0], rgb.shape[1])
-        view = self.first_view(prompt, hw)
-        mask, score = self._mask_in(rgb, prompt, view)
-        if self.spec.zoom is None or prompt.box is not None:
-            return mask, score
+        zoom = self.spec.zoom
+        view = self.first_view(prompt, (rgb.shape[0], rgb.shape[1]))
+        if zoom is None:
+            return self._mask_in(rgb, prompt, [view])
+        looks = zoom.looks if careful else (1.0,)
+        if prompt.box is not None:
+            return self._mask_in(rgb, prompt, [view.resized(look) for look in looks])
+        mask, score = self._mask_in(rgb, prompt, [view])
         found = box_of(mask)
         if found is None:
             return mask, score
-        closer = View.around(found, self.spec.zoom.context, self.spec.zoom.min_side_px)
-        second, second_score = self._mask_in(rgb, prompt, closer)
+        closer = View.around(found, zoom.context, zoom.min_side_px)
+        boxed = replace(prompt, box=found)
+        second, second_score = self._mask_in(rgb, boxed, [closer.resized(look) for look in looks])
         return (second, second_score) if second_score >= score else (mask, score)
 
     def first_view(self, prompt: Prompt, hw: tuple[int, int]) -> View:
@@ -171,25 +176,37 @@ class Segmenter:
         reach = 2.5 * float(np.abs(coords - np.array(center)).max())
         return View.square(center, max(zoom.click_side * min(hw), reach, zoom.min_side_px))
 
-    def _mask_in(self, rgb: np.ndarray, prompt: Prompt, view: View) -> tuple[np.ndarray, float]:
+    def _mask_in(self, rgb: np.ndarray, prompt: Prompt, views: Sequence[View]) -> tuple[np.ndarray, float]:
+        """The answer to a prompt, averaged over views of it."""
+        low, ious = self.ask([cut(rgb, view, self.size) for view in views], prompt, views)
+        mask = paste_mean(low, views, (rgb.shape[0], rgb.shape[1]))
+        return mask, float(ious.mean().clamp(0, 1)) if mask.any() else 0.0
+
+    def ask(self, pictures: Sequence[np.ndarray], prompt: Prompt, views: Sequence[View]) -> tuple[Tensor, Tensor]:
+        """What the net says of a prompt, without memory: mask logits `[V, h, w]` and estimated IoUs `[V]`.
+
+        Args:
+            pictures: uint8 `[S, S, 3]` of the input size, what is seen in each of the views.
+        """
         with self.step():
-            features = self.encode([cut(rgb, view, self.size)])
-            clicks = self.point_inputs(prompt, view)
-            multimask = self.net._use_multimask(True, clicks)
+            features = self.encode(pictures)
+            each = [self.point_inputs(prompt, view) for view in views]
+            clicks = {name: torch.cat([inputs[name] for inputs in each]) for name in each[0]}
             _, _, ious, low, _, _, _ = self.net._forward_sam_heads(
                 backbone_features=features.map2d(2) + self.net.no_mem_embed.view(1, -1, 1, 1),
                 point_inputs=clicks,
                 high_res_features=[features.map2d(0), features.map2d(1)],
-                multimask_output=multimask,
+                multimask_output=self.net._use_multimask(True, clicks),
             )
-        mask = paste(low[0, 0], view, (rgb.shape[0], rgb.shape[1]))
-        return mask, float(ious.float().max().clamp(0, 1)) if mask.any() else 0.0
+        return low[:, 0].float(), ious.float().amax(1)
 
     def track(
         self,
         frames: Iterable[tuple[int, np.ndarray]],
         prompts: Sequence[Prompt],
         progress: Callable[[float], None] | None = None,
+        *,
+        careful: bool = True,
     ) -> Iterator[tuple[int, dict[int, np.ndarray]]]:
         """Follow the prompted instances through a window, forward and then backward from their prompts.
 
@@ -197,11 +214,12 @@ class Segmenter:
         {instance_id: bool [H, W]})`; an empty mask says that the object is not seen. Every pair of frame and
         instance comes once; a frame comes twice only where prompts lie on different frames (once on the way
         forward, once backward). It is a generator: close it to cancel. Its state is its own, so the segmenter stays
-        usable. `progress` gets [0, 1].
+        usable. `progress` gets [0, 1]. `careful`: a zooming segmenter asks anew of every mask it has followed, at
+        several sizes, for twice the time.
         """
         from workbench.stack.segmenter_track import track_window
 
-        return track_window(self, frames, prompts, progress or (lambda _: None))
+        return track_window(self, frames, prompts, progress or (lambda _: None), careful=careful)
 
     @contextmanager
     def step(self) -> Iterator[None]:

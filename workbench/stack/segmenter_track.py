@@ -20,7 +20,7 @@ from torch import Tensor
 
 from workbench.errors import InputError
 from workbench.stack.segmenter_net import ImageFeatures
-from workbench.stack.segmenter_view import Follower, Prompt, View, box_of, cut, paste
+from workbench.stack.segmenter_view import Follower, Prompt, View, box_of, cut, paste, paste_mean
 
 if TYPE_CHECKING:
     from workbench.stack.segmenter import Segmenter
@@ -64,11 +64,13 @@ def track_window(
     frames: Iterable[tuple[int, np.ndarray]],
     prompts: Sequence[Prompt],
     progress: Callable[[float], None],
+    *,
+    careful: bool,
 ) -> Iterator[tuple[int, dict[int, np.ndarray]]]:
     """The body of `Segmenter.track`."""
     window = _read(segmenter, frames)
     groups = _group(window, prompts)
-    tracker = Tracker(segmenter, window)
+    tracker = Tracker(segmenter, window, careful=careful and segmenter.spec.zoom is not None)
     for group in groups:
         for position in group.prompts:
             tracker.condition(group, position)
@@ -87,10 +89,15 @@ def track_window(
 
 
 class Tracker:
-    """Steps groups through a window. Holds the whole-picture features of one frame, shared by all groups."""
+    """Steps groups through a window. Holds the whole-picture features of one frame, shared by all groups.
 
-    def __init__(self, segmenter: Segmenter, window: Window) -> None:
+    A `careful` one puts carefully answered masks into the memory, and averages each mask it has followed with a fresh
+    answer to its box: memory knows who it is, a look from nearby where it ends.
+    """
+
+    def __init__(self, segmenter: Segmenter, window: Window, *, careful: bool) -> None:
         self.segmenter = segmenter
+        self.careful = careful
         self.net = segmenter.net
         self.window = window
         self.reach = max(self.net.num_maskmem, self.net.max_obj_ptrs_in_encoder) * max(
@@ -101,7 +108,8 @@ class Tracker:
     def condition(self, group: Group, position: int) -> None:
         """Answer the prompts on one frame and put the answers into the memory."""
         outputs, masks = [], []
-        for prompt in group.prompts[position]:
+        for given in group.prompts[position]:
+            prompt = self._answered(given, position) if self.careful else given
             view = self._prompt_view(prompt, position)
             with self.segmenter.step():
                 features = self._features(position, [view])
@@ -115,13 +123,22 @@ class Tracker:
         zoom = self.segmenter.spec.zoom
         if zoom is None or prompt.mask is not None or prompt.box is not None:
             return self.segmenter.first_view(prompt, self.window.hw)
-        picture = self.window.pictures[position]
-        if picture.shape[:2] != self.window.hw:
-            picture = cv2.resize(picture, self.window.hw[::-1])
-        found = box_of(self.segmenter.answer(picture, prompt)[0])
+        found = box_of(self.segmenter.answer(self._whole(position), prompt, careful=False)[0])
         if found is None:
             return self.segmenter.first_view(prompt, self.window.hw)
         return View.around(found, zoom.context, zoom.min_side_px)
+
+    def _answered(self, prompt: Prompt, position: int) -> Prompt:
+        """A prompt by the mask that answers a box or clicks; the prompt itself where nothing does."""
+        if prompt.mask is not None:
+            return prompt
+        mask, _ = self.segmenter.answer(self._whole(position), prompt)
+        return Prompt(prompt.instance_id, prompt.frame_index, mask=mask) if mask.any() else prompt
+
+    def _whole(self, position: int) -> np.ndarray:
+        """A frame at the size in which prompts speak of it."""
+        picture = self.window.pictures[position]
+        return picture if picture.shape[:2] == self.window.hw else cv2.resize(picture, self.window.hw[::-1])
 
     def _prompt_step(self, prompt: Prompt, view: View, position: int, features: ImageFeatures) -> Output:
         net, size = self.net, self.segmenter.size
@@ -197,7 +214,21 @@ class Tracker:
         if not reverse and position - group.first <= self.reach:
             # going backward, the predictor still remembers the frames just after the prompt
             group.opening[position] = group.recent[position]
-        return [paste(logits[0], view, hw) for logits, view in zip(output["pred_masks"], views, strict=True)]
+        followed = zip(output["pred_masks"][:, 0].float(), views, strict=True)
+        return [self._looked_at_again(logits, view, position) for logits, view in followed]
+
+    def _looked_at_again(self, logits: Tensor, view: View, position: int) -> np.ndarray:
+        """The mask of followed logits `[h, w]`; with care, averaged with the answers to its box."""
+        hw, zoom = self.window.hw, self.segmenter.spec.zoom
+        mask = paste(logits, view, hw)
+        box = box_of(mask) if self.careful else None
+        if box is None or zoom is None:
+            return mask
+        near = View.around(box, zoom.context, zoom.min_side_px)
+        looks = [near.resized(look) for look in zoom.looks]
+        pictures = [self.window.cut(position, look, self.segmenter.size) for look in looks]
+        answers, _ = self.segmenter.ask(pictures, Prompt(0, position, box=box), looks)
+        return paste_mean(torch.cat([logits[None], answers]), [view, *looks], hw)
 
     def _features(self, position: int, views: list[View]) -> ImageFeatures:
         """Features of one frame in each view; whole-picture features are made once and shared."""

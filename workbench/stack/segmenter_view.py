@@ -26,10 +26,12 @@ class ZoomConfig:
 
     context: float = 1.9
     """Side of the view of a prompted box."""
+    looks: tuple[float, ...] = (0.8, 1.0, 1.25)
+    """Sizes, relative to that view, at which a prompt is answered when care is taken; the answers are averaged."""
     track_context: float = 2.3
     """Side of the view while tracking: larger, because the object has moved since the last mask."""
     min_side_px: int = 32
-    click_side: float = 0.4
+    click_side: float = 0.7
     """Side of the first view of a lone click, as a fraction of the shorter side of the picture."""
     lost_growth: float = 1.12
     """Growth of the view for every frame in which the object was not found, up to `lost_limit` times its side."""
@@ -39,6 +41,8 @@ class ZoomConfig:
         for name in ("context", "track_context", "lost_growth", "lost_limit"):
             if getattr(self, name) < 1.0:
                 raise InputError(f"ZoomConfig.{name} is {getattr(self, name)}; it must be at least 1.")
+        if not self.looks or min(self.looks) < 0.5 or max(self.looks) > 2.0:
+            raise InputError(f"ZoomConfig.looks is {self.looks}; it must hold at least one size, each in [0.5, 2].")
         if not 0.05 <= self.click_side <= 1.0:
             raise InputError(f"ZoomConfig.click_side is {self.click_side}; it must lie in [0.05, 1].")
 
@@ -116,6 +120,12 @@ class View:
         side_px = max(2, round(side))
         return cls(round(center[0] - side_px / 2), round(center[1] - side_px / 2), side_px, side_px)
 
+    def resized(self, factor: float) -> View:
+        """The view with the same middle and sides so many times as long."""
+        middle = (self.x0 + self.width / 2, self.y0 + self.height / 2)
+        width, height = max(2, round(self.width * factor)), max(2, round(self.height * factor))
+        return View(round(middle[0] - width / 2), round(middle[1] - height / 2), width, height)
+
     @classmethod
     def around(cls, box: Box, factor: float, min_side_px: int) -> View:
         """A square of `factor` times the longer side of the box, centred on it."""
@@ -149,18 +159,23 @@ def cut(picture: np.ndarray, view: View, size: int, *, scale: float = 1.0) -> np
 
 def paste(logits: torch.Tensor, view: View, picture_hw: tuple[int, int]) -> np.ndarray:
     """Mask logits `[h, w]` of a view -> bool mask `[H, W]` of the picture (logit above 0)."""
+    return paste_mean(logits[None], [view], picture_hw)
+
+
+def paste_mean(logits: torch.Tensor, views: Sequence[View], picture_hw: tuple[int, int]) -> np.ndarray:
+    """Mask logits `[V, h, w]` of views of one object -> bool mask `[H, W]` (mean of those that see a pixel above 0)."""
     height, width = picture_hw
-    mask = np.zeros((height, width), bool)
-    x0, y0 = max(view.x0, 0), max(view.y0, 0)
-    x1, y1 = min(view.x0 + view.width, width), min(view.y0 + view.height, height)
-    if x1 <= x0 or y1 <= y0:
-        return mask
-    full = F.interpolate(
-        logits[None, None].float(), size=(view.height, view.width), mode="bilinear", align_corners=False
-    )
-    inside = full[0, 0, y0 - view.y0 : y1 - view.y0, x0 - view.x0 : x1 - view.x0] > 0
-    mask[y0:y1, x0:x1] = inside.cpu().numpy()
-    return mask
+    total = np.zeros((height, width), np.float32)
+    for low, view in zip(logits, views, strict=True):
+        x0, y0 = max(view.x0, 0), max(view.y0, 0)
+        x1, y1 = min(view.x0 + view.width, width), min(view.y0 + view.height, height)
+        if x1 <= x0 or y1 <= y0:
+            continue
+        full = F.interpolate(
+            low[None, None].float(), size=(view.height, view.width), mode="bilinear", align_corners=False
+        )
+        total[y0:y1, x0:x1] += full[0, 0, y0 - view.y0 : y1 - view.y0, x0 - view.x0 : x1 - view.x0].cpu().numpy()
+    return total > 0
 
 
 def box_of(mask: np.ndarray) -> Box | None:

@@ -16,6 +16,7 @@ from workbench.hub import end_backups, schedule_backups
 from workbench.ui import theme
 from workbench.ui.app import build_page
 from workbench.ui.services import Services
+from workbench.ui.timeline import PLOTLY
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitScheduler
@@ -99,8 +100,8 @@ def looks() -> dict[str, Any]:
 
 
 def files_of(services: Services) -> dict[str, Any]:
-    """Which files the browser may fetch: clips and their copies, never the store."""
-    folders = (services.samples_dir, services.proxies_dir, services.exports_dir, services.desk.media_dir)
+    """Which files the browser may fetch: clips and their copies and the script that draws curves, never the store."""
+    folders = (services.samples_dir, services.proxies_dir, services.exports_dir, services.desk.media_dir, PLOTLY)
     store = services.desk.store.path.resolve()
     return {
         "max_file_size": "4gb", "allowed_paths": [str(folder) for folder in folders],

@@ -1,8 +1,9 @@
-// Body of the timeline's js_on_load: axes, curves, playhead. timeline_view.js and timeline_spans.js go on in the same scope.
+// Body of the timeline's js_on_load: marks, playhead, what the pointer reads. timeline_plot.js, timeline_view.js and
+// timeline_spans.js go on in the same scope.
 const { h, svg, clock, emit, on } = window.aw;
 const root = element.querySelector(".aw-tl");
 const body = root.querySelector(".aw-tl-body");
-const canvas = body.querySelector("svg");
+const under = body.querySelector(".aw-tl-under"), canvas = body.querySelector("svg[role=img]");
 const tip = body.querySelector(".aw-tip");
 const readout = root.querySelector(".aw-tl-read");
 const PART_NAMES = { scorer: "network", motion: "motion", heatmap: "heatmap" };
@@ -24,39 +25,7 @@ const scoreAt = (t) => {
   return data.score[low - 1] + ((t - times[low - 1]) / span) * (data.score[low] - data.score[low - 1]);
 };
 
-const line = (values) => values.map((v, i) => `${i ? "L" : "M"}${x(data.time_s[i]).toFixed(1)} ${y(v).toFixed(1)}`).join("");
-const tickStep = (span, width) => {
-  const wanted = (span / width) * 72;
-  return [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].find((step) => step >= wanted) || 7200;
-};
-
 const partColour = (name) => Math.max(0, Object.keys(PART_NAMES).indexOf(name)) % 3;
-
-function drawAxis() {
-  const group = svg("g", { class: "aw-axis" });
-  for (const level of [0, 0.5, 1]) {
-    group.append(svg("line", { x1: PAD.left, x2: size.width - PAD.right, y1: y(level), y2: y(level) }),
-      svg("text", { x: PAD.left - 6, y: y(level) + 3.5, "text-anchor": "end", text: level === 0.5 ? "0.5" : String(level) }));
-  }
-  const step = tickStep(view[1] - view[0], inner().width);
-  for (let t = Math.ceil(view[0] / step) * step; t <= view[1] + 1e-6; t += step) {
-    group.append(svg("line", { class: "aw-tick", x1: x(t), x2: x(t), y1: y(0), y2: y(0) + 4 }),
-      svg("text", { x: Math.min(x(t), size.width - 20), y: y(0) + 15, "text-anchor": "middle", text: clock(t, step < 1 ? 1 : 0) }));
-  }
-  return group;
-}
-
-function drawCurves() {
-  const group = svg("g", { "clip-path": "url(#aw-tl-clip)" });
-  if (!data.time_s.length) return group;
-  const shape = data.score.length ? data.score : Object.values(data.parts)[0];   // while it runs, motion is all there is
-  const area = `${line(shape)}L${x(data.time_s.at(-1)).toFixed(1)} ${y(0)}L${x(data.time_s[0]).toFixed(1)} ${y(0)}Z`;
-  group.append(svg("path", { class: "aw-area", d: area }));
-  if (threshold() !== null) group.append(svg("path", { class: "aw-area-hot", d: area, "clip-path": "url(#aw-tl-hot)" }));
-  for (const [name, values] of Object.entries(data.parts)) group.append(svg("path", { class: `aw-part aw-part-${partColour(name)}`, d: line(values) }));
-  if (data.score.length) group.append(svg("path", { class: "aw-curve", d: line(data.score) }));
-  return group;
-}
 
 function drawMarks() {
   const group = svg("g", { class: "aw-marks" });
@@ -77,15 +46,15 @@ function drawMarks() {
 function draw() {
   size = { width: body.clientWidth, height: body.clientHeight };
   root.classList.toggle("is-empty", !data);
+  under.replaceChildren();
   canvas.replaceChildren();
+  paint();
   if (!data || !size.width) return;
-  canvas.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
-  const hot = threshold() === null ? 0 : y(threshold()) - PAD.top;
+  for (const layer of [under, canvas]) layer.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
+  under.append(drawSpans(), drawCited());
   canvas.append(
-    svg("defs", {},
-      svg("clipPath", { id: "aw-tl-clip" }, svg("rect", { x: PAD.left, y: 0, width: inner().width, height: size.height })),
-      svg("clipPath", { id: "aw-tl-hot" }, svg("rect", { x: PAD.left, y: PAD.top, width: inner().width, height: Math.max(0, hot) }))),
-    drawAxis(), drawSpans(), drawCited(), drawCurves(), drawNames(), drawThreshold(), drawMarks(), drawPeaks(), drawStrip(),
+    svg("defs", {}, svg("clipPath", { id: "aw-tl-clip" }, svg("rect", { x: PAD.left, y: 0, width: inner().width, height: size.height }))),
+    drawNames(), drawThreshold(), drawMarks(), drawPeaks(), drawStrip(),
     svg("line", { class: "aw-hover", y1: PAD.top, y2: size.height - PAD.bottom, visibility: "hidden" }),
     svg("g", { class: "aw-playhead" },
       svg("line", { y1: PAD.top - 4, y2: size.height - PAD.bottom }),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import gradio as gr
 import numpy as np
+import plotly
 
 from workbench.records import Analysis
 from workbench.stack.fusion import FAMILIARITY
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
     from workbench.features import PartialCurve
 
 MAX_POINTS = 4000
-SCRIPTS = ("timeline.js", "timeline_view.js", "timeline_spans.js")
+SCRIPTS = ("timeline.js", "timeline_plot.js", "timeline_view.js", "timeline_spans.js")
+PLOTLY = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
+"""Plotly.js as the installed package has it; the server must be allowed to hand it out."""
 _HERE = Path(__file__).parent
 
 
@@ -92,8 +97,10 @@ def payload(session_id: str, review: Review, analysis: Analysis) -> dict[str, An
 
 def build_timeline(thumbnail: Any) -> gr.HTML:
     """The component; its value is the payload as JSON text. `thumbnail` answers the markers' hover."""
+    template = (_HERE / "timeline.html").read_text("utf-8")
+    source = html.escape(f"gradio_api/file={quote(str(PLOTLY))}")
     return gr.HTML(
-        value="", html_template=(_HERE / "timeline.html").read_text("utf-8"),
+        value="", html_template=template.replace("PLOTLY", source),
         js_on_load="\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS),
         apply_default_css=False, server_functions=[thumbnail], elem_id="aw-timeline",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-// Third part of the timeline's js_on_load: events as spans one can take hold of. An edge drags, the bar on top moves
+// Last part of the timeline's js_on_load: events as spans one can take hold of. An edge drags, the bar on top moves
 // the event, the threshold's label drags the threshold; what is dragged is drawn at once and saved on release.
 const GRIP = 6, BAR = 14, LABEL_WIDTH = 96;
 let told = null, selected = null, drag = null, held = null;   // held: what was dropped, until the store has answered
@@ -69,10 +69,9 @@ function drawThreshold() {
 }
 
 function redraw() {
-  for (const [place, make] of [[".aw-spans", drawSpans], [".aw-names", drawNames], [".aw-threshold", drawThreshold], [".aw-cited", drawCited], [".aw-peaks", drawPeaks], [".aw-strip", drawStrip]]) canvas.querySelector(place)?.replaceWith(make());
+  for (const [place, make] of [[".aw-spans", drawSpans], [".aw-names", drawNames], [".aw-threshold", drawThreshold], [".aw-cited", drawCited], [".aw-peaks", drawPeaks], [".aw-strip", drawStrip]]) body.querySelector(place)?.replaceWith(make());
   movePlayhead();
-  const hot = canvas.querySelector("#aw-tl-hot rect");
-  if (hot && threshold() !== null) hot.setAttribute("height", Math.max(0, y(threshold()) - PAD.top));
+  if (threshold() !== painted) paint();
 }
 
 // What lies under the pointer: an edge before a bar, the selected event before others, nothing before everything is saved.

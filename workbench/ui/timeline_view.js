@@ -1,4 +1,4 @@
-// Second part of the timeline's js_on_load: which stretch of the clip is on show. Zoom, pan, and a strip below the axis
+// Third part of the timeline's js_on_load: which stretch of the clip is on show. Zoom, pan, and a strip below the axis
 // that is the whole clip; the view goes along when the playhead leaves it. Also the span that a piece of evidence names.
 const STRIP = 12;
 let cited = null, panning = null;   // panning: where on the strip the stretch was taken hold of, in seconds from its start
