@@ -94,7 +94,7 @@ class BundleRecipe:
     language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, lr=1e-3))
     heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, lr=2e-3))
     scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
-    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, lr=1e-3, save_every=20, parts=2))
+    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1000, lr=1e-3, save_every=20, parts=2))
     chat_batch: int = 12
     segmenter: SegmenterRecipe = field(
         default_factory=lambda: SegmenterRecipe(
