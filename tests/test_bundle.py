@@ -75,6 +75,25 @@ def test_the_card_tells_of_every_leg(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "metrics.json").read_text())["n_clips"] == 60
 
 
+def test_the_card_says_what_is_not_reached_and_what_was_tried(tmp_path: Path) -> None:
+    write_legs(tmp_path, [leg_of(BundleRecipe())])
+    metrics = {"n_clips": 60, "frame_auc": 0.5, "pixel_ap": 0.6, "ece": 0.2, "rouge_l": 0.5}
+    write_card(tmp_path, 960_000, metrics)
+    plain = (tmp_path / "CARD.md").read_text()
+    assert "| frame_auc | 0.500 | ≥ 0.96, **not reached** |" in plain
+    assert "| pixel_ap | 0.600 | ≥ 0.60 |" in plain
+    assert "| ece | 0.200 | ≤ 0.10, **not reached** |" in plain
+    assert "| rouge_l | 0.500 |  |" in plain
+    assert "real footage" not in plain.split("What it measures")[1]
+    (tmp_path / "fights.json").write_text(json.dumps({"n_clips": 150, "clip_auc": 0.7, "clip_auc_ci95": [0.6, 0.8]}))
+    (tmp_path / "tried.md").write_text("- A longer run.\n")
+    write_card(tmp_path, 960_000, metrics)
+    card = (tmp_path / "CARD.md").read_text()
+    assert "150 clips of two seconds" in card
+    assert "| clip_auc | 0.700 | ≥ 0.82, **not reached** | 0.600 to 0.800 |" in card
+    assert card.endswith("## What was tried\n\n- A longer run.\n")
+
+
 def test_legs_never_train_on_what_another_measures() -> None:
     recipes = [BundleRecipe(), second_leg(Path("first"))]
     trained = [range(r.seed, r.seed + r.clips) for r in recipes]

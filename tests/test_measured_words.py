@@ -185,6 +185,15 @@ def test_of_two_sightings_the_trusted_one_is_spoken_of(bundled_stack: ModelStack
     assert "a white jacket and black" in spoken(words, bundled_stack, "A person in a red jacket and blue trousers.")
 
 
+def test_in_an_event_who_stands_in_the_heat_is_spoken_of(bundled_stack: ModelStack) -> None:
+    seen = [sighting("purple", "grey"), replace(sighting("white", "black", trust=0.5), heat=0.9)]
+    said = "A person in a red jacket and blue trousers."
+    lively = MeasuredWords(bundled_stack.backbone, lambda: seen, None)
+    assert "a white jacket and black" in spoken(lively, bundled_stack, said)
+    calm = MeasuredWords(bundled_stack.backbone, lambda: seen, None, calm=True)
+    assert "a purple jacket and grey" in spoken(calm, bundled_stack, said)
+
+
 def test_who_moves_walks_his_way_and_who_stays_does_not(bundled_stack: ModelStack) -> None:
     said = "A person in a red jacket and blue trousers {}."
     for way, model_says, comes_out in (

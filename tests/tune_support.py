@@ -1,4 +1,4 @@
-"""Drawn clips to learn from: in the abnormal ones a large bright square comes in and is masked."""
+"""Drawn clips to learn from, and settings that are enough for them: a large bright square comes in and is masked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from finetune.loop import LoopConfig
 from finetune.records import Entity, Said, TrainingClip
 from finetune.sources import judgement_text
+from finetune.tune_chat import ChatTuning
+from finetune.tune_heatmap import HeatmapTuning
+from finetune.tune_scorer import ScorerTuning
 from tests.drawn import write_clip
 from workbench.masks import encode_rle
 from workbench.probe import probe
@@ -17,6 +21,13 @@ SIZE = (96, 64)
 FRAMES, RATE = 24, 8
 EVENT = (8, 20)
 """Frames `[first, stop)` of the event of an abnormal clip."""
+
+# Steps enough that every seed gets there: random class tokens are slow to learn from.
+SCORER = ScorerTuning(
+    loop=LoopConfig(steps=300, lr=5e-3, weight_decay=0.0, save_every=5, log_every=1), batch=8, check_every=25
+)
+HEATMAP = HeatmapTuning(loop=LoopConfig(steps=30, lr=5e-3, save_every=10), batch=8, per_clip=4, check_every=10)
+CHAT = ChatTuning(rank=4, alpha=8, lr=5e-3, epochs=2, batch=4, micro=2, checkpointing=False, looks=2)
 
 
 def paint(seed: int, abnormal: bool, i: int) -> np.ndarray:

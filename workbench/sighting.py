@@ -40,14 +40,16 @@ PERSON_TALL, RIDER_TALL = 1.15, 0.7
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Something that was seen: its measure, how tall it is for its width, and the trust in it.
+    """Something that was seen: its measure, how tall it is for its width, the trust in it, and how abnormal it looks.
 
-    Trust is the sum of the steadiness of every track it was seen in, so often seen or well seen.
+    Trust is the sum of the steadiness of every track it was seen in, so often seen or well seen. `heat` in [0, 1] is
+    the mean of the heatmap under its mask, at the moment when that was highest.
     """
 
     measured: Measured
     tall: float
     trust: float = 1.0
+    heat: float = 0.0
 
     @property
     def key(self) -> tuple[str | None, ...]:
@@ -71,7 +73,7 @@ def look_around(
             before = found.get(seen.key)
             if before is not None:
                 better = seen if seen.trust > before.trust else before
-                seen = replace(better, trust=seen.trust + before.trust)
+                seen = replace(better, trust=seen.trust + before.trust, heat=max(seen.heat, before.heat))
             found[seen.key] = seen
     return sorted(found.values(), key=lambda s: -s.trust)
 
@@ -90,12 +92,16 @@ def _sightings_at(clip: Clip, stack: ModelStack, analysis: Analysis, position: i
     for index, seen in stack.segmenter.track(frames.items(), prompts, careful=False):
         for number, mask in seen.items():
             tracks[number][index] = mask
-    return [_sighting(frames, mask, track) for mask, track in zip(masks, tracks, strict=True)]
+    assert analysis.features is not None
+    heatmap = cv2.resize(np.asarray(analysis.features.heatmap[position], np.float32), frames[now].shape[1::-1])
+    return [
+        _sighting(frames, mask, track, float(heatmap[mask].mean())) for mask, track in zip(masks, tracks, strict=True)
+    ]
 
 
-def _sighting(frames: dict[int, np.ndarray], mask: np.ndarray, track: dict[int, np.ndarray]) -> Sighting:
+def _sighting(frames: dict[int, np.ndarray], mask: np.ndarray, track: dict[int, np.ndarray], heat: float) -> Sighting:
     _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return Sighting(measure(frames, track), height / width, steadiness(track))
+    return Sighting(measure(frames, track), height / width, steadiness(track), heat)
 
 
 def moments_of(analysis: Analysis, span_s: tuple[float, float] | None) -> list[int]:

@@ -31,6 +31,8 @@ SPECIAL = ("bends", "puts", "hugs", "shakes")
 """What a model likes to tell of a quiet clip, and says of whom it has not seen do it."""
 FLOOR = 0.02
 """Added to the trust in a sighting, so that a sure model can still choose one that is hardly trusted."""
+COOL = 0.1
+"""The same for its heat, which counts where there is an event."""
 SURE = 0.15
 """Trust from which motions are corrected; the way of a mask that jumps about says nothing."""
 _NOUNS = "|".join(map(re.escape, GARMENTS["upper"]))
@@ -122,18 +124,22 @@ class MeasuredWords:
 
     def _best(self, logits: Tensor, among: Sequence[Sighting], part: Part, otherwise: int) -> int:
         """The likeliest colour of some sightings, each weighed with the trust in it; `otherwise` if none has one."""
-        trust: dict[int, float] = {}
+        weight: dict[int, float] = {}
         for sighting in among:
             token = self._colours.get(sighting.measured.colours.get(part, ""))
             if token is not None:
-                trust[token] = trust.get(token, 0.0) + sighting.trust
-        if not trust:
+                weight[token] = weight.get(token, 0.0) + self._weight(sighting)
+        if not weight:
             self._meant = None
             return otherwise
-        chosen = max(trust, key=lambda t: float(logits[t]) + math.log(FLOOR + trust[t]))
+        chosen = max(weight, key=lambda t: float(logits[t]) + math.log(weight[t]))
         word = self._named_by[chosen]
         self._meant = max((s for s in among if s.measured.colours.get(part) == word), key=lambda s: s.trust)
         return chosen
+
+    def _weight(self, sighting: Sighting) -> float:
+        """How much speaks for a sighting: who is seen well, and in an event who stands where it is abnormal."""
+        return (FLOOR + sighting.trust) * (1.0 if self._calm else COOL + sighting.heat)
 
     @property
     def _sure(self) -> Sighting | None:
