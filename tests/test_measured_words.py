@@ -202,6 +202,8 @@ def test_who_moves_walks_his_way_and_who_stays_does_not(bundled_stack: ModelStac
         ("towards the camera", "walks from left to right", "trousers walks towards left"),
         (None, "walks", "trousers "),
         ("from right to left", "runs away from the fire", "trousers runs away from the fire."),
+        ("from right to left", "is running fast from left to right", "trousers is running fast from right"),
+        ("away from the camera", "is running fast from left to right", "trousers is running fast away left"),
         ("from right to left", "falls to the ground", "trousers falls to the ground."),
     ):
         words = MeasuredWords(bundled_stack.backbone, lambda way=way: [sighting("white", "black", way)], None)

@@ -42,7 +42,9 @@ _AGAIN = re.compile(r"\bthe (?:person|cyclist|man|woman) in$")
 _UPPER = re.compile(r"\bin(?: an?)?$")
 _WHEN = re.compile(r"\b(?:at|in) the$")
 _DRESSED = re.compile(rf"\b(?:{'|'.join(map(re.escape, GARMENTS['lower']))})$")
-_GOING = re.compile(r"\b(?:walks|jogs|runs|rides a bicycle|drives)(?: a dog)?(?P<way> from)?$")
+_GOING = re.compile(
+    r"\b(?:walks|walks a dog|jogs|runs|running fast|flees|escapes|moves|drives|rides a bicycle)(?P<way> from)?$"
+)
 
 
 def when_of(analysis: Analysis, span_s: tuple[float, float] | None) -> str | None:
