@@ -23,7 +23,7 @@ from tqdm import tqdm
 from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
 from finetune.backbone import new_backbone, world_texts
-from finetune.card import leg_of, legs_of, write_card, write_legs
+from finetune.card import REAL, leg_of, legs_of, write_card, write_legs
 from finetune.chat import ChatBatches, ChatJob, train_chat, train_language
 from finetune.crew import Crew
 from finetune.data import read_data
@@ -241,6 +241,7 @@ class Bundle:
         save_module(regions, regions.config, out / "regions")
         earlier = [] if self.recipe.start is None else legs_of(self.recipe.start)
         write_legs(out, [*earlier, leg_of(self.recipe)])
+        (out / REAL).unlink(missing_ok=True)  # measured with other weights
 
     def _segmenter(self, out: Path) -> None:
         folder = self.work / "segmenter"
@@ -268,7 +269,8 @@ class Bundle:
         """Evaluate on held-out clips and write the card."""
         folder = self._clips("held_out", self.recipe.held_out_clips, self.recipe.held_out_seed)
         crew = Crew(partial(load_bundle, out), self.recipe.processes) if self.recipe.processes > 1 else None
-        metrics = evaluate(load_bundle(out), read_data(folder), out=self.work / "metrics.json", crew=crew)
+        stack = None if crew else load_bundle(out)
+        metrics = evaluate(stack, read_data(folder), out=self.work / "metrics.json", crew=crew)
         write_card(out, self.recipe.held_out_seed, metrics.to_document())
 
     def _clips(self, name: str, clips: int, seed: int) -> Path:

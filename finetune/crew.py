@@ -6,13 +6,14 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import torch
 
 from finetune.data import EvalClip
 from finetune.measure import ClipResult, measure_clip
-from workbench.errors import ClipError, DataError
+from workbench.errors import ClipError, DataError, StackError
 from workbench.stack.loading import ModelStack
 
 
@@ -45,11 +46,21 @@ class Crew:
     processes: int
 
     def results(self, tasks: Iterable[Task]) -> Iterator[ClipResult]:
-        """The results in the order of the tasks."""
+        """The results in the order of the tasks.
+
+        Raises:
+            StackError: a process has ended before its time.
+        """
         spawn = multiprocessing.get_context("spawn")
         threads = max(1, (os.cpu_count() or 1) // self.processes)
         with ProcessPoolExecutor(self.processes, spawn, _begin, (self.load, threads)) as pool:
-            yield from pool.map(_work, tasks)
+            try:
+                yield from pool.map(_work, tasks)
+            except BrokenProcessPool as error:
+                raise StackError(
+                    f"One of {self.processes} measuring processes ended before its time, most often because the stack "
+                    "could not be loaded or memory ran out; what it said stands above. Measure with fewer processes."
+                ) from error
 
 
 _stack: ModelStack | None = None

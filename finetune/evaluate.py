@@ -78,7 +78,7 @@ class Metrics:
 
 
 def evaluate(
-    stack: ModelStack,
+    stack: ModelStack | None,
     clips: Sequence[EvalClip],
     *,
     out: str | Path | None = None,
@@ -91,14 +91,14 @@ def evaluate(
     """Measure a stack on clips.
 
     Args:
-        stack: the loaded model stack.
+        stack: the loaded model stack; None where a crew measures.
         clips: from `finetune.data.read_data`.
         out: where to write `metrics.json`; the table of clips goes beside it as `<stem>_clips.csv`.
         chat: ask for judgements; of scenes, all three questions and captions of instances.
         segmenter: prompt the segmenter, on at most `MAX_SEGMENTED` clips.
         limit: measure only this many clips, spread over the categories.
-        crew: processes that measure with stacks of their own, in place of `stack`; for a processor.
-        progress: called with ("evaluate", fraction, {"clip": name}) before each clip.
+        crew: processes that measure with stacks of their own, in place of `stack`.
+        progress: called with ("evaluate", fraction, {"clip": name}) before each result is waited for.
 
     Raises:
         InputError: the limit is not positive. DataError: there are no clips, or none could be measured.
@@ -109,7 +109,11 @@ def evaluate(
     categories = tuple(sorted({clip.category for clip in clips if clip.category}))
     segmented = to_segment(chosen) if segmenter else set()
     tasks = [Task(clip, categories, chat, clip.name in segmented) for clip in chosen]
-    measured = crew.results(tasks) if crew else (task.done_by(stack) for task in tasks)
+    if crew:
+        measured = crew.results(tasks)
+    else:
+        assert stack is not None, "without a crew, a stack measures"
+        measured = (task.done_by(stack) for task in tasks)
     results: list[ClipResult] = []
     with _clip_table(out) as write_row:
         for number, clip in enumerate(chosen):
@@ -277,10 +281,11 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--processes is {args.processes}; give at least 1.")
     clips = read_data(args.data)
     load = partial(ModelStack.load, args.profile, adapter=args.adapter)
+    crew = Crew(load, args.processes) if args.processes > 1 else None
     metrics = evaluate(
-        load(),
+        None if crew else load(),
         clips,
-        crew=Crew(load, args.processes) if args.processes > 1 else None,
+        crew=crew,
         out=args.out,
         chat=not args.no_chat,
         segmenter=not args.no_segmenter,

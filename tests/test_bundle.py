@@ -85,7 +85,7 @@ def test_the_card_says_what_is_not_reached_and_what_was_tried(tmp_path: Path) ->
     assert "| ece | 0.200 | ≤ 0.10, **not reached** |" in plain
     assert "| rouge_l | 0.500 |  |" in plain
     assert "real footage" not in plain.split("What it measures")[1]
-    (tmp_path / "fights.json").write_text(json.dumps({"n_clips": 150, "clip_auc": 0.7, "clip_auc_ci95": [0.6, 0.8]}))
+    (tmp_path / "real.json").write_text(json.dumps({"n_clips": 150, "clip_auc": 0.7, "clip_auc_ci95": [0.6, 0.8]}))
     (tmp_path / "tried.md").write_text("- A longer run.\n")
     write_card(tmp_path, 960_000, metrics)
     card = (tmp_path / "CARD.md").read_text()

@@ -21,7 +21,7 @@ from finetune.measure import ClipResult
 from finetune.metrics import PixelTally, roc_auc
 from finetune.scenes.truth import EventTruth, SceneTruth, TruthFile, VideoText, truth_to_json
 from finetune.scenes.write import write_world
-from workbench.errors import DataError, InputError
+from workbench.errors import DataError, InputError, StackError
 from workbench.masks import encode_rle
 from workbench.records import Heatmaps
 from workbench.stack.loading import ModelStack
@@ -254,13 +254,20 @@ def test_a_crew_measures_what_one_process_does(tmp_path: Path, bundled_stack: Mo
     clips = read_data(tmp_path)
     crew = Crew(partial(ModelStack.load, "bundled"), 2)
     both = [
-        evaluation.evaluate(bundled_stack, clips, out=tmp_path / name, segmenter=False, crew=who).to_document()
-        for name, who in (("alone.json", None), ("crew.json", crew))
+        evaluation.evaluate(stack, clips, out=tmp_path / name, segmenter=False, crew=who).to_document()
+        for name, stack, who in (("alone.json", bundled_stack, None), ("crew.json", None, crew))
     ]
     assert both[0] == both[1]
     alone, beside = (read_table(tmp_path / name) for name in ("alone_clips.csv", "crew_clips.csv"))
     assert [row | {"seconds": ""} for row in alone] == [row | {"seconds": ""} for row in beside]
     assert [row["name"] for row in beside] == ["abnormal", "broken", "normal"]
+
+
+def test_a_crew_that_cannot_begin_says_so(tmp_path: Path) -> None:
+    write_scene(tmp_path, "normal", abnormal=False)
+    crew = Crew(partial(ModelStack.load, "bundled", source=tmp_path / "nothing"), 2)
+    with pytest.raises(StackError, match="One of 2 measuring processes ended before its time"):
+        evaluation.evaluate(None, read_data(tmp_path), crew=crew)
 
 
 def test_measured_values_are_those_of_the_analysis(tmp_path: Path, tiny_stack: ModelStack) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from finetune.scenes import sample_scene
+from finetune.scenes.phrases import NORMAL_ANALYSES
 from workbench.analysis import analyse
 from workbench.colours import COLOUR_WORDS, WAYS, Measured, measure, said_rightly, way_of
 from workbench.conversation import Conversation
@@ -132,7 +133,7 @@ def test_who_keeps_his_height_and_his_way_is_steady() -> None:
 
 
 def sighting(upper: str, lower: str, way: str | None = None, trust: float = 1.0) -> Sighting:
-    return Sighting(Measured({"upper": upper, "lower": lower, "whole": upper}, way), tall=2.5, trust=trust)
+    return Sighting(Measured({"upper": upper, "lower": lower, "whole": upper}, way), 2.5, steady=trust, trust=trust)
 
 
 def spoken(words: MeasuredWords, stack: ModelStack, sentence: str) -> str:
@@ -204,7 +205,11 @@ def test_who_moves_walks_his_way_and_who_stays_does_not(bundled_stack: ModelStac
         ("from right to left", "runs away from the fire", "trousers runs away from the fire."),
         ("from right to left", "is running fast from left to right", "trousers is running fast from right"),
         ("away from the camera", "is running fast from left to right", "trousers is running fast away left"),
+        ("towards the camera", "flees from the fire", "trousers flees from the fire."),
+        ("from right to left", "walks away", "trousers walks away."),
+        ("from right to left", "runs towards the exit", "trousers runs towards the exit."),
         ("from right to left", "falls to the ground", "trousers falls to the ground."),
+        ("towards the camera", "falls. A thief runs from left to right", "A thief runs from left to right."),
     ):
         words = MeasuredWords(bundled_stack.backbone, lambda way=way: [sighting("white", "black", way)], None)
         text = spoken(words, bundled_stack, said.format(model_says))
@@ -212,12 +217,21 @@ def test_who_moves_walks_his_way_and_who_stays_does_not(bundled_stack: ModelStac
         assert way or "walks" not in text
     words = MeasuredWords(bundled_stack.backbone, lambda: [sighting("white", "black", WAYS[0], trust=0.05)], None)
     assert "talks" in spoken(words, bundled_stack, said.format("talks")), "hardly seen: the model's word stands"
+    passing = replace(sighting("white", "black"), settled=False)
+    words = MeasuredWords(bundled_stack.backbone, lambda: [passing], None)
+    assert "trousers walks" in spoken(words, bundled_stack, said.format("walks")), "seen too shortly to say he stays"
 
 
 def test_a_backpack_is_not_spoken_of(bundled_stack: ModelStack) -> None:
     words = MeasuredWords(bundled_stack.backbone, lambda: [sighting("white", "black")], None)
     text = spoken(words, bundled_stack, "A person in a red jacket and blue trousers with a green backpack.")
     assert "trousers with" not in text
+    tokens = {word: bundled_stack.backbone.text_ids(f" {word}")[0] for word in ("with", "walks", "trousers")}
+    logits = torch.zeros(4096)
+    logits[tokens["with"]], logits[tokens["walks"]] = 2.0, 1.0
+    ids = bundled_stack.backbone.text_ids("A person in a white jacket and black trousers")
+    spoken(words, bundled_stack, "A person in a white jacket and black")
+    assert words(logits, ids) != tokens["walks"], "what is said instead follows the other rules: he stays in place"
 
 
 def test_of_a_calm_clip_only_the_trusted_are_told(bundled_stack: ModelStack) -> None:
@@ -232,6 +246,30 @@ def test_of_a_calm_clip_only_the_trusted_are_told(bundled_stack: ModelStack) -> 
     assert "a white jacket and black trousers walks and a person in a pink jacket" in text
     lively = MeasuredWords(bundled_stack.backbone, lambda: [walker, ghost], None)
     assert "trousers bends and a person in a pink jacket" in spoken(lively, bundled_stack, said)
+
+
+@pytest.mark.parametrize("seen", [[], [sighting("white", "black", WAYS[1])]])
+def test_sentences_about_nobody_keep_their_words(bundled_stack: ModelStack, seen: list[Sighting]) -> None:
+    calm = MeasuredWords(bundled_stack.backbone, lambda: seen, None, calm=True)
+    spoken(calm, bundled_stack, "A person in a red jacket and blue trousers walks and a person in a green jacket.")
+    for analysis in NORMAL_ANALYSES:
+        said = analysis.format(place="on the street")
+        assert spoken(calm, bundled_stack, said).strip() == said
+
+
+def test_each_answer_begins_anew_with_the_people_that_are_sure(bundled_stack: ModelStack) -> None:
+    ghost = sighting("pink", "grey", trust=0.01)
+    calm = MeasuredWords(bundled_stack.backbone, lambda: [sighting("white", "black", WAYS[1]), ghost], None, calm=True)
+    for _ in range(2):
+        assert "white" in spoken(calm, bundled_stack, "A person in a red jacket and blue trousers walks.")
+
+
+def test_a_car_is_no_person_to_be_told_of(bundled_stack: ModelStack) -> None:
+    seen = [sighting("white", "black", WAYS[1]), replace(sighting("red", "red"), tall=0.5), sighting("pink", "grey")]
+    seen[2] = replace(seen[2], steady=0.03)
+    calm = MeasuredWords(bundled_stack.backbone, lambda: seen, None, calm=True)
+    said = "A person in a red jacket and blue trousers walks and a person in a green jacket"
+    assert "trousers walks." in spoken(calm, bundled_stack, said)
 
 
 def test_words_stay_as_they_are_where_nothing_was_measured(bundled_stack: ModelStack) -> None:
@@ -257,6 +295,16 @@ def test_an_event_begins_in_a_third_of_the_clip(tiny_stack: ModelStack, tmp_path
     assert when_of(replace(analysis, events=[event]), (0.0, 1.0)) is None
 
 
+def test_every_event_is_looked_at(tiny_stack: ModelStack, tmp_path: Path) -> None:
+    with Clip.open(next((ASSETS / "samples" / "clips").glob("*.mp4"))) as clip:
+        analysis = analyse(clip, tiny_stack, cache_dir=tmp_path)
+    events = [Event(start, start + 1.5, start + 1, 0.9) for start in (1.0, 3.5, 6.0)]
+    seen_s = analysis.dense.time_s[moments_of(replace(analysis, events=events), None)]
+    for event in events:
+        assert np.abs(seen_s - event.peak_s).min() < 0.2, "its peak"
+        assert ((seen_s >= event.start_s) & (seen_s <= event.end_s)).sum() >= 2
+
+
 def test_the_dialogue_speaks_of_people_who_are_there(bundled_stack: ModelStack, tmp_path: Path) -> None:
     """On the robbery sample every colour of the description is one that was measured in the clip."""
     path = next((ASSETS / "samples" / "clips").glob("robbery*.mp4"))
@@ -272,9 +320,13 @@ def test_the_dialogue_speaks_of_people_who_are_there(bundled_stack: ModelStack, 
     assert said <= measured
 
 
-def test_a_clip_that_has_gone_leaves_the_words_alone(bundled_stack: ModelStack, tmp_path: Path) -> None:
-    path = next((ASSETS / "samples" / "clips").glob("robbery*.mp4"))
+@pytest.mark.parametrize("name", ["robbery", "normal"])
+def test_a_clip_that_has_gone_leaves_the_words_alone(bundled_stack: ModelStack, tmp_path: Path, name: str) -> None:
+    path = next((ASSETS / "samples" / "clips").glob(f"{name}*.mp4"))
     with Clip.open(path) as clip:
         analysis = analyse(clip, bundled_stack, cache_dir=tmp_path)
     gone = replace(analysis, clip=replace(analysis.clip, path=str(tmp_path / "gone.mp4")))
+    plain = replace(bundled_stack, profile=replace(bundled_stack.profile, measured_words=False))
+    told = Conversation(bundled_stack, gone).say("analysis").answer
+    assert told == Conversation(plain, gone).say("analysis").answer
     assert Conversation(bundled_stack, gone).say("description").answer

@@ -63,7 +63,7 @@ class Heatmaps:
     heatmap: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Features:
     """What the dense pass computed once and everything later reuses; `T` dense frames, stored as float16.
 

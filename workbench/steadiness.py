@@ -23,16 +23,16 @@ FULL_HEIGHT = 1 / 6
 LEAST_FRAMES = 3
 
 
-def steadiness(track: Mapping[int, np.ndarray]) -> float:
+def steadiness(track: Mapping[float, np.ndarray]) -> float:
     """How steady a track is, in [0, 1]; 0 where it is seen in fewer than `LEAST_FRAMES` frames.
 
     Args:
-        track: masks `bool [H, W]` by frame index, empty ones where it is not seen; frames in even steps.
+        track: masks `bool [H, W]` by time (in any unit), empty ones where it is not seen.
     """
-    seen = [(index, mask) for index, mask in sorted(track.items()) if mask.any()]
+    seen = [(moment, mask) for moment, mask in sorted(track.items()) if mask.any()]
     if len(seen) < LEAST_FRAMES:
         return 0.0
-    time = np.array([index for index, _ in seen], np.float64)
+    time = np.array([moment for moment, _ in seen], np.float64)
     x, y, width, height = np.array([cv2.boundingRect(mask.astype(np.uint8)) for _, mask in seen], np.float64).T
     typical = float(np.median(height))
     unsteady = float(np.log(height).std()) / HEIGHT_SPREAD
@@ -44,6 +44,6 @@ def steadiness(track: Mapping[int, np.ndarray]) -> float:
 
 def _off_the_line(time: np.ndarray, place: np.ndarray) -> float:
     """Standard deviation of places from the straight line through them, in pixels."""
-    time = (time - time.mean()) / max(float(np.ptp(time)), 1.0)
+    time = (time - time.mean()) / max(float(np.ptp(time)), 1e-9)
     slope = float(time @ place) / max(float(time @ time), 1e-9)
     return float((place - place.mean() - slope * time).std())

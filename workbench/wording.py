@@ -34,7 +34,7 @@ FLOOR = 0.02
 COOL = 0.1
 """The same for its heat, which counts where there is an event."""
 SURE = 0.15
-"""Trust from which motions are corrected; the way of a mask that jumps about says nothing."""
+"""Steadiness from which motions are corrected; the way of a mask that jumps about says nothing."""
 _NOUNS = "|".join(map(re.escape, GARMENTS["upper"]))
 _LOWER = re.compile(rf"(?:{_NOUNS}) and$")
 _JACKET = re.compile(rf"(?:{_NOUNS})$")
@@ -42,9 +42,9 @@ _AGAIN = re.compile(r"\bthe (?:person|cyclist|man|woman) in$")
 _UPPER = re.compile(r"\bin(?: an?)?$")
 _WHEN = re.compile(r"\b(?:at|in) the$")
 _DRESSED = re.compile(rf"\b(?:{'|'.join(map(re.escape, GARMENTS['lower']))})$")
-_GOING = re.compile(
-    r"\b(?:walks|walks a dog|jogs|runs|running fast|flees|escapes|moves|drives|rides a bicycle)(?P<way> from)?$"
-)
+_GOING = re.compile(r"\b(?:walks|walks a dog|jogs|moves|drives|rides a bicycle)$")
+_RUNNING = re.compile(r"\b(?:runs|running fast)$")
+_FROM = re.compile(r"\b(?:walks|walks a dog|jogs|moves|drives|rides a bicycle|runs|running fast|flees|escapes) from$")
 
 
 def when_of(analysis: Analysis, span_s: tuple[float, float] | None) -> str | None:
@@ -79,16 +79,20 @@ class MeasuredWords:
         self._motions = _single_tokens(backbone, (*STILL, *WALKING, *(SPECIAL if calm else ())))
         self._headings = _single_tokens(backbone, ("from", "towards", "away", "left", "right"))
         self._joints = _single_tokens(backbone, ("with", "and"))
-        self._stop = backbone.text_ids(".")[0]
+        self._stop, self._ends = backbone.text_ids(".")[0], {backbone.text_ids(mark)[0] for mark in ".;"}
         known = self._colours | self._whens | self._motions | self._headings | self._joints
         self._named_by = {token: word for word, token in known.items()}
         self._sightings: list[Sighting] | None = None
-        self._meant: Sighting | None = None
-        self._upper: str | None = None
-        self._mentioned: list[str] = []
+        self._mentioned: list[str] = []  # in the whole dialogue; `_told`: in this answer
+        self._told: list[str] = []
+        self._forget_sentence()
 
     def __call__(self, logits: Tensor, ids: Sequence[int]) -> int:
         """The token to write: logits `[V]` after the tokens of this answer so far."""
+        if not ids:
+            self._told = []
+        if not ids or ids[-1] in self._ends:
+            self._forget_sentence()
         token = int(logits.argmax())
         word = self._named_by.get(token)
         if word is None:
@@ -101,8 +105,12 @@ class MeasuredWords:
         if word in self._headings:
             return self._heading(token, word, tail)
         if word in self._joints:
-            return self._joint(logits, token, word, tail)
+            return self._joint(logits, ids, token, word, tail)
         return self._colour(logits, token, tail)
+
+    def _forget_sentence(self) -> None:
+        self._meant: Sighting | None = None
+        self._upper: str | None = None
 
     def _colour(self, logits: Tensor, token: int, tail: str) -> int:
         if self._sightings is None:
@@ -113,16 +121,23 @@ class MeasuredWords:
             worn = [s for s in people if s.measured.colours.get("upper") == self._upper]
             return self._best(logits, worn, "lower", token)
         if _UPPER.search(tail):
-            again = [s for s in people if s.measured.colours.get("upper") in self._mentioned]
-            fresh = [s for s in people if s.measured.colours.get("upper") not in self._mentioned]
-            if self._calm:  # what walkers do is sure; of who stays in place little can be told
-                fresh = [s for s in fresh if s.trust >= SURE and s.measured.way] or fresh
-            chosen = self._best(logits, (again if _AGAIN.search(tail) else fresh) or people, "upper", token)
+            chosen = self._best(logits, self._spoken_of(people, again=bool(_AGAIN.search(tail))), "upper", token)
             self._upper = self._named_by[chosen]
-            if self._upper not in self._mentioned:
-                self._mentioned.append(self._upper)
+            self._told.append(self._upper)
+            self._mentioned.append(self._upper)
             return chosen
         return self._best(logits, [s for s in self._sightings if s.tall < PERSON_TALL], "whole", token)
+
+    def _spoken_of(self, people: Sequence[Sighting], *, again: bool) -> Sequence[Sighting]:
+        """Of whom the next naming of a person can be."""
+        if again:
+            return [s for s in people if s.measured.colours.get("upper") in self._mentioned] or people
+        fresh = [s for s in people if s.measured.colours.get("upper") not in self._told]
+        if self._calm:  # what walkers do is sure; of who stays in place little can be told
+            sure = [s for s in fresh if s.steady >= SURE]
+            known = [s for s in fresh if s.measured.colours.get("upper") in self._mentioned]
+            fresh = [s for s in sure if s.measured.way] or sure or known or fresh
+        return fresh or people
 
     def _best(self, logits: Tensor, among: Sequence[Sighting], part: Part, otherwise: int) -> int:
         """The likeliest colour of some sightings, each weighed with the trust in it; `otherwise` if none has one."""
@@ -145,34 +160,40 @@ class MeasuredWords:
 
     @property
     def _sure(self) -> Sighting | None:
-        """The sighting that was last spoken of, if its way can be trusted."""
-        return self._meant if self._meant is not None and self._meant.trust >= SURE else None
+        """The sighting that was last spoken of in this sentence, if its way can be trusted."""
+        return self._meant if self._meant is not None and self._meant.steady >= SURE else None
 
     def _motion(self, logits: Tensor, token: int, tail: str) -> int:
         if self._sure is None or not _DRESSED.search(tail):
             return token
+        if self._sure.measured.way is None and not self._sure.settled:
+            return token
         fitting = WALKING if self._sure.measured.way else STILL
-        return max((self._motions[word] for word in fitting if word in self._motions), key=lambda t: float(logits[t]))
+        tokens = (self._motions[word] for word in fitting if word in self._motions)
+        return max(tokens, key=lambda t: float(logits[t]), default=token)
 
     def _heading(self, token: int, word: str, tail: str) -> int:
-        """The measured way in place of the model's; who runs away from something does not go any way."""
-        going = _GOING.search(tail)
-        if self._sure is None or self._sure.measured.way is None or going is None or word == "away":
+        """The measured way in place of the model's; who runs away from something, or towards it, goes no such way."""
+        if self._sure is None or self._sure.measured.way is None:
             return token
         first, second = self._sure.measured.way.split()[:2]
-        if going["way"]:
-            return self._headings.get(second, token) if first == "from" else token
-        return self._headings.get(first, token)
+        if word in ("left", "right"):
+            return self._headings.get(second, token) if first == "from" and _FROM.search(tail) else token
+        if (word != "away" and _GOING.search(tail)) or (word == "from" and _RUNNING.search(tail)):
+            return self._headings.get(first, token)
+        return token
 
-    def _joint(self, logits: Tensor, token: int, word: str, tail: str) -> int:
+    def _joint(self, logits: Tensor, ids: Sequence[int], token: int, word: str, tail: str) -> int:
+        """No backpack; and in a calm clip, after somebody, an end where nobody else can be told of."""
         if word == "with":
             others = logits.clone()
             others[token] = -math.inf
-            return int(others.argmax()) if _DRESSED.search(tail) else token
-        if not self._calm or self._sightings is None or _JACKET.search(tail):
+            return self(others, ids) if _DRESSED.search(tail) else token
+        if not self._calm or self._meant is None or _JACKET.search(tail):
             return token
-        left = [s for s in self._sightings if s.measured.colours.get("upper") not in self._mentioned]
-        return token if any(s.trust >= SURE for s in left) else self._stop
+        people = [s for s in self._sightings or () if s.tall >= PERSON_TALL and "upper" in s.measured.colours]
+        left = [s for s in people if s.measured.colours["upper"] not in self._told]
+        return token if any(s.steady >= SURE for s in left) else self._stop
 
 
 def _single_tokens(backbone: Backbone, words: Sequence[str]) -> dict[str, int]:

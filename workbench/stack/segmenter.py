@@ -130,7 +130,7 @@ class Segmenter:
         """The object that a box and/or clicks point at in one picture `[H, W, 3]` uint8: bool `[H, W]`, estimated IoU.
 
         `points` are `(x, y)`, `labels` 1 (on it) or 0 (not it), default all 1. `careful`: a zooming segmenter looks at
-        several sizes, for twice the time. Raises `InputError` for unusable prompts.
+        several sizes, for two to three times the time. Raises `InputError` for unusable prompts.
         """
         if points is not None and labels is None:
             labels = [1] * len(points)
@@ -215,7 +215,7 @@ class Segmenter:
         instance comes once; a frame comes twice only where prompts lie on different frames (once on the way
         forward, once backward). It is a generator: close it to cancel. Its state is its own, so the segmenter stays
         usable. `progress` gets [0, 1]. `careful`: a zooming segmenter asks anew of every mask it has followed, at
-        several sizes, for twice the time.
+        several sizes, for three times the time.
         """
         from workbench.stack.segmenter_track import track_window
 

@@ -19,6 +19,9 @@ import torch.nn.functional as F
 from workbench.errors import InputError
 from workbench.records import Box
 
+SURE_LOGIT = 20.0
+"""Bound of a mask logit in a mean: "no object" is -1024 to the net, and would overrule every other look."""
+
 
 @dataclass(frozen=True)
 class ZoomConfig:
@@ -172,7 +175,10 @@ def paste_mean(logits: torch.Tensor, views: Sequence[View], picture_hw: tuple[in
         if x1 <= x0 or y1 <= y0:
             continue
         full = F.interpolate(
-            low[None, None].float(), size=(view.height, view.width), mode="bilinear", align_corners=False
+            low[None, None].float().clamp(-SURE_LOGIT, SURE_LOGIT),
+            size=(view.height, view.width),
+            mode="bilinear",
+            align_corners=False,
         )
         total[y0:y1, x0:x1] += full[0, 0, y0 - view.y0 : y1 - view.y0, x0 - view.x0 : x1 - view.x0].cpu().numpy()
     return total > 0
