@@ -63,7 +63,7 @@ def verdict_html(events: Sequence[Event | ReviewedEvent], nothing: str) -> str:
 def progress_html(progress: Progress | None, note: str = "") -> str:
     """The progress bar with the name of its stage; an empty slot of the same height when nothing runs."""
     if progress is None:
-        return f'<div class="aw-progress is-idle">{html.escape(note)}</div>'
+        return f'<div class="aw-progress is-idle" title="{html.escape(note)}">{html.escape(note)}</div>'
     percent = round(100 * progress.fraction)
     stage = html.escape(STAGES.get(progress.stage, progress.stage))
     state = f'aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" aria-valuetext="{stage}"'
