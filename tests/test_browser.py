@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,14 @@ def assert_shows(picture: np.ndarray, clip: Clip, index: int) -> None:
     far = {i: float(np.abs(picture - clip.frame(i).astype(int)).mean()) for i in around}
     assert far[index] < 2
     assert min(far, key=lambda i: far[i]) == index
+
+
+def test_the_address_is_told_at_once_in_a_log_too(app: RunningApp) -> None:
+    """Its output goes to a file here, as under a service: nobody waits there for a buffer to fill."""
+    deadline = time.monotonic() + 20
+    while not app.log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert f"The Anomaly Workbench is at {app.url} (Ctrl-C ends it)." in app.log.read_text()
 
 
 def test_a_sample_is_analysed_and_its_curve_appears(analyst: Analyst) -> None:

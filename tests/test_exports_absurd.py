@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.store_support import empty_store, store_with_clip
-from tests.test_exports_bad_annotations import put, refused, spoiled_json
+from tests.test_exports_bad_annotations import assert_refused, put, spoiled_json
 from workbench.cli import main
 from workbench.corrections import clips
 from workbench.errors import FormatError, InputError
@@ -72,7 +72,7 @@ def test_lengths_and_rates(
 
     spoiled_json(exports[name] / inner if inner else exports[name], path, spoil)
     path.write_text(path.read_text("utf-8").replace('"VALUE"', value), encoding="utf-8")
-    refused(name, path, says, tmp_path)
+    assert_refused(name, path, says, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["coco", "labelstudio", "datumaro", "iac"])
@@ -83,7 +83,7 @@ def test_durations_and_sizes(exports: dict[str, Path], tmp_path: Path, name: str
     inner, keys = CLIPS[name]
     source = exports[name] / inner if inner else exports[name]
     bad = spoiled_json(source, tmp_path / "bad.json", put(*keys, field, to=value))
-    refused(name, bad, "last|duration|width|height", tmp_path)
+    assert_refused(name, bad, "last|duration|width|height", tmp_path)
 
 
 @pytest.mark.parametrize("value", ["1e12", "inf", "nan", "-5", "1e-300", ""])
@@ -97,7 +97,7 @@ def test_cvat_meta(exports: dict[str, Path], tmp_path: Path, place: str, value: 
     text = text.replace("<duration_s>50.0</duration_s>", "") if "fps" in place else text
     path = tmp_path / "bad.xml"
     path.write_text(text.replace(place, place[:start] + value + place[end:]), encoding="utf-8")
-    refused("cvat", path, "bad.xml", tmp_path)
+    assert_refused("cvat", path, "bad.xml", tmp_path)
 
 
 @pytest.mark.parametrize("line", ["n_frames: 1200", "fps: 24.0", "width: 640"])
@@ -109,7 +109,7 @@ def test_yolo_clips(exports: dict[str, Path], tmp_path: Path, line: str, value: 
     text = (exports["yolo"] / "data.yaml").read_text("utf-8")
     assert line in text
     (folder / "data.yaml").write_text(text.replace(line, f"{line.split(':')[0]}: {value}"), encoding="utf-8")
-    refused("yolo", folder, "data.yaml", tmp_path)
+    assert_refused("yolo", folder, "data.yaml", tmp_path)
 
 
 def test_a_yaml_that_grows_is_not_read(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_yaml_that_grows_is_not_read(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     (tmp_path / "data.yaml").write_text("\n".join([*lines, "names: [*a8]"]))
-    refused("yolo", tmp_path, "refers to itself", tmp_path)
+    assert_refused("yolo", tmp_path, "refers to itself", tmp_path)
 
 
 REGION = (0, "annotations", 0, "result")
@@ -130,7 +130,9 @@ def test_a_box_that_never_ends_is_not_filled_in(exports: dict[str, Path], tmp_pa
         data[0]["data"] |= {"n_frames": 90_000_000, "fps": 30.0, "duration_s": 3_000_000.0}
         data[0]["annotations"][0]["result"][2]["value"]["sequence"][-1]["enabled"] = True
 
-    refused("labelstudio", spoiled_json(exports["labelstudio"], tmp_path / "a.json", endless), "filled in", tmp_path)
+    assert_refused(
+        "labelstudio", spoiled_json(exports["labelstudio"], tmp_path / "a.json", endless), "filled in", tmp_path
+    )
 
     def far(data: Any) -> None:
         data[0]["data"] |= {"n_frames": None, "duration_s": None}
@@ -139,7 +141,7 @@ def test_a_box_that_never_ends_is_not_filled_in(exports: dict[str, Path], tmp_pa
         del data[0]["annotations"][0]["result"][:2]
         del data[0]["annotations"][0]["result"][0]["value"]["framesCount"]
 
-    refused("labelstudio", spoiled_json(exports["labelstudio"], tmp_path / "b.json", far), "filled in", tmp_path)
+    assert_refused("labelstudio", spoiled_json(exports["labelstudio"], tmp_path / "b.json", far), "filled in", tmp_path)
 
 
 def test_a_long_quiet_time_between_two_boxes_is_fine(exports: dict[str, Path], tmp_path: Path) -> None:
@@ -171,30 +173,30 @@ def test_times_of_a_clip_whose_length_is_not_known(
             put(*CLIPS[name][1], "duration_s", to=None)(data)
             put(*CLIPS[name][1], "fps", to=None)(data)
 
-    refused(name, spoiled_json(exports[name], tmp_path / "bad.json", spoil), "later than any clip", tmp_path)
+    assert_refused(name, spoiled_json(exports[name], tmp_path / "bad.json", spoil), "later than any clip", tmp_path)
 
 
 @pytest.mark.parametrize("box", [[1e300, 0, 1e300, 5], [10**400, 0, 1, 5], [1e308, 0, 1e308, 5]])
 def test_boxes_far_from_every_picture(exports: dict[str, Path], tmp_path: Path, box: list[float]) -> None:
     bad = spoiled_json(exports["coco"], tmp_path / "bad.json", put("annotations", 0, "bbox", to=box))
-    refused("coco", bad, "box", tmp_path)
+    assert_refused("coco", bad, "box", tmp_path)
 
 
 def test_frames_whose_number_is_a_book(exports: dict[str, Path], tmp_path: Path) -> None:
     def spoil(data: Any) -> None:
         data["videos"][0]["instances"][0]["boxes_xyxy"] = {"9" * 5000: [0, 0, 1, 1]}
 
-    refused("iac", spoiled_json(exports["iac"], tmp_path / "a.json", spoil), "by number of frame", tmp_path)
+    assert_refused("iac", spoiled_json(exports["iac"], tmp_path / "a.json", spoil), "by number of frame", tmp_path)
     line = {"type": "event", "task": "judgement", "prompt": "?", "anwser": "!", "video": f"a_E{'9' * 5000}.mp4"}
     (tmp_path / "b.jsonl").write_text(json.dumps(line))
-    refused("hivau-jsonl", tmp_path / "b.jsonl", "is not that of a event", tmp_path)
+    assert_refused("hivau-jsonl", tmp_path / "b.jsonl", "is not that of a event", tmp_path)
 
 
 def test_a_few_lines_do_not_make_millions_of_clips(tmp_path: Path) -> None:
     line = {"type": "clip", "task": "caption", "prompt": "?", "anwser": "!"}
     lines = [json.dumps({**line, "video": f"clips/a_E{i}C9998.mp4"}) for i in range(100)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    refused("hivau-jsonl", tmp_path / "a.jsonl", "names 999900 clips of a", tmp_path)
+    assert_refused("hivau-jsonl", tmp_path / "a.jsonl", "names 999900 clips of a", tmp_path)
 
 
 def test_a_mask_of_a_picture_that_fits_no_memory() -> None:
@@ -205,7 +207,7 @@ def test_a_mask_of_a_picture_that_fits_no_memory() -> None:
 def test_half_a_character_and_too_deep_a_nest(exports: dict[str, Path], tmp_path: Path) -> None:
     text = exports["coco"].read_text("utf-8")
     (tmp_path / "a.json").write_text(text.replace('"robbery"', '"\\ud800"'), encoding="utf-8")
-    refused("coco", tmp_path / "a.json", "half a character", tmp_path)
+    assert_refused("coco", tmp_path / "a.json", "half a character", tmp_path)
     (tmp_path / "whole.json").write_text(text.replace('"robbery"', '"\\ud83d\\udd0e"'), encoding="utf-8")
     assert next(get_format("coco").read(tmp_path / "whole.json")).events[0].category == "🔎"
     for depth in range(900, 1000, 3):

@@ -30,7 +30,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / path for name, path in paths.items()}
 
 
-def refused(name: str, path: Path, says: str, folder: Path) -> None:
+def assert_refused(name: str, path: Path, says: str, folder: Path) -> None:
     store = empty_store(folder)
     with pytest.raises(FormatError, match=says) as caught:
         take_in(store, get_format(name).read(path), annotator="ann")
@@ -102,7 +102,7 @@ COCO_FAULTS: list[tuple[Spoil, str]] = [
 
 @pytest.mark.parametrize(("spoil", "says"), COCO_FAULTS)
 def test_coco(exports: dict[str, Path], tmp_path: Path, spoil: Spoil, says: str) -> None:
-    refused("coco", spoiled_json(exports["coco"], tmp_path / "bad.json", spoil), says, tmp_path)
+    assert_refused("coco", spoiled_json(exports["coco"], tmp_path / "bad.json", spoil), says, tmp_path)
 
 
 REGION = (0, "annotations", 0, "result")
@@ -128,7 +128,7 @@ LABEL_STUDIO_FAULTS: list[tuple[Spoil, str]] = [
 
 @pytest.mark.parametrize(("spoil", "says"), LABEL_STUDIO_FAULTS)
 def test_label_studio(exports: dict[str, Path], tmp_path: Path, spoil: Spoil, says: str) -> None:
-    refused("labelstudio", spoiled_json(exports["labelstudio"], tmp_path / "bad.json", spoil), says, tmp_path)
+    assert_refused("labelstudio", spoiled_json(exports["labelstudio"], tmp_path / "bad.json", spoil), says, tmp_path)
 
 
 ITEM = ("items", 0)
@@ -150,7 +150,7 @@ DATUMARO_FAULTS: list[tuple[Spoil, str]] = [
 @pytest.mark.parametrize(("spoil", "says"), DATUMARO_FAULTS)
 def test_datumaro(exports: dict[str, Path], tmp_path: Path, spoil: Spoil, says: str) -> None:
     source = exports["datumaro"] / "annotations" / "default.json"
-    refused("datumaro", spoiled_json(source, tmp_path / "bad.json", spoil), says, tmp_path)
+    assert_refused("datumaro", spoiled_json(source, tmp_path / "bad.json", spoil), says, tmp_path)
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]>\n<annotations>&c;'
@@ -179,7 +179,7 @@ def test_cvat(exports: dict[str, Path], tmp_path: Path, old: str, new: str, says
     assert old in text
     path = tmp_path / "bad.xml"
     path.write_text(text.replace(old, new), encoding="utf-8")
-    refused("cvat", path, says, tmp_path)
+    assert_refused("cvat", path, says, tmp_path)
 
 
 YOLO_FAULTS = [
@@ -196,34 +196,34 @@ def test_yolo_lines(tmp_path: Path, line: str, says: str) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "data.yaml").write_text("names: [person]\nworkbench_clips: [{file: a, name: a, width: 9, height: 9}]")
     (tmp_path / "labels" / "a_000001.txt").write_text("0 0.1 0.1 0.2 0.2\n" + line)
-    refused("yolo", tmp_path, f"line 2.*{says}", tmp_path)
+    assert_refused("yolo", tmp_path, f"line 2.*{says}", tmp_path)
 
 
 def test_yolo_folders(exports: dict[str, Path], tmp_path: Path) -> None:
-    refused("yolo", tmp_path / "none", "cannot be read", tmp_path)
+    assert_refused("yolo", tmp_path / "none", "cannot be read", tmp_path)
     (tmp_path / "data.yaml").write_text("names: [")
-    refused("yolo", tmp_path, "is not YAML", tmp_path)
+    assert_refused("yolo", tmp_path, "is not YAML", tmp_path)
     (tmp_path / "data.yaml").write_text("names: [person]")
-    refused("yolo", tmp_path, "no folder", tmp_path)
+    assert_refused("yolo", tmp_path, "no folder", tmp_path)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a_1.txt").write_text("0 0.1 0.1 0.2 0.2\n")
-    refused("yolo", tmp_path, "The size of a_1 is not known", tmp_path)
+    assert_refused("yolo", tmp_path, "The size of a_1 is not known", tmp_path)
     (tmp_path / "labels" / "a_01.txt").write_text("")
-    refused("yolo", tmp_path, "both frame 1 of a", tmp_path)
+    assert_refused("yolo", tmp_path, "both frame 1 of a", tmp_path)
     late = exports["yolo"] / "labels" / "street_001200.txt"
     late.write_text("0 0.1 0.1 0.2 0.2\n")
-    refused("yolo", exports["yolo"], "past the end", tmp_path)
+    assert_refused("yolo", exports["yolo"], "past the end", tmp_path)
     late.unlink()
 
 
 @pytest.mark.parametrize("name", ["coco", "cvat", "datumaro", "labelstudio"])
 def test_files_that_are_something_else(name: str, tmp_path: Path) -> None:
     path = tmp_path / "other"
-    refused(name, path, "cannot be read", tmp_path)
+    assert_refused(name, path, "cannot be read", tmp_path)
     path.write_bytes(b"\xff\xfe\x00 not this")
-    refused(name, path, "cannot be read|is not XML", tmp_path)
+    assert_refused(name, path, "cannot be read|is not XML", tmp_path)
     path.write_text("[1, 2" if name != "cvat" else "<a></b>")
-    refused(name, path, "is not JSON|is not XML", tmp_path)
+    assert_refused(name, path, "is not JSON|is not XML", tmp_path)
 
 
 def test_a_text_that_xml_cannot_hold(tmp_path: Path) -> None:

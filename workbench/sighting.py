@@ -83,10 +83,11 @@ def look_around(
     if tuple(moments) not in known:
         found: dict[tuple[str | None, ...], Sighting] = {}
         for seen in chain.from_iterable(_sightings_at(clip, stack, analysis, position) for position in moments):
-            before = found.get(seen.key, seen)
-            better = seen if seen.steady > before.steady else before
-            trust = seen.trust + before.trust if seen.key in found else seen.trust
-            found[seen.key] = replace(better, trust=trust, heat=max(seen.heat, before.heat))
+            before = found.get(seen.key)
+            if before is not None:
+                better = seen if seen.steady > before.steady else before
+                seen = replace(better, trust=seen.trust + before.trust, heat=max(seen.heat, before.heat))
+            found[seen.key] = seen
         known[tuple(moments)] = sorted(found.values(), key=lambda s: -s.trust)
     return known[tuple(moments)]
 

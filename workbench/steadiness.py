@@ -1,9 +1,7 @@
 """How far the track of a mask can be trusted.
 
 A segmenter answers every click, also one beside an object or on the seam of two. Followed for a second, a mask of
-somebody who is there keeps its height, and its foot goes its way in a line; a mask of nothing breathes and jumps. On
-drawn scenes both garments are measured rightly under 96 % of the steadiest tenth of the tracks, under 7 % of the least
-steady fifth.
+somebody who is there keeps its height, and its foot goes its way in a line; a mask of nothing breathes and jumps.
 """
 
 from __future__ import annotations

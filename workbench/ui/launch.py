@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import socket
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,10 +74,14 @@ def serve(services: Services, options: argparse.Namespace) -> None:
     """Build the page and serve it until interrupted; on a Space, with backups of the store if a place is named."""
     backups = backups_of(services) if on_spaces() else None
     try:
-        build_page(services).launch(
+        page = build_page(services)
+        _, address, _ = page.launch(
             server_name=options.host, server_port=options.port, inbrowser=not (options.no_browser or on_spaces()),
-            mcp_server=options.mcp, **looks(), **files_of(services),
+            mcp_server=options.mcp, prevent_thread_lock=True, **looks(), **files_of(services),
         )  # fmt: skip
+        sys.stdout.write(f"The Anomaly Workbench is at {address} (Ctrl-C ends it).\n")
+        sys.stdout.flush()  # a file or a service's log would wait for more
+        page.block_thread()
     finally:
         if backups is not None:
             end_backups(backups)
