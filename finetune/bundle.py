@@ -98,7 +98,7 @@ class BundleRecipe:
     chat_batch: int = 12
     segmenter: SegmenterRecipe = field(
         default_factory=lambda: SegmenterRecipe(
-            first_scene=40_000, n_scenes=4000, picture_steps=16_000, video_steps=5600, save_every=200
+            first_scene=40_000, n_scenes=4000, picture_steps=12_000, video_steps=4000, save_every=200
         )
     )
     calibration_clips: int = 200
