@@ -75,27 +75,31 @@ class BundleRecipe:
 
     start: Path | None = None
     """Bundle to go on from; its tokenizer and language are kept. None: from nothing."""
-    clips: int = 1200
+    clips: int = 2400
     """Clips seen as a whole: the scorer, the dialogue and the heatmap decoder learn from them."""
-    seen_clips: int = 9000
-    seen_frames: int = 16
+    seen_clips: int = 12_000
+    seen_frames: int = 14
     """The vision tower learns from glimpses of many more."""
+    wide: bool = True
+    """Whether mast, dashboard and all-round cameras are among the views."""
     seed: int = 0
-    seen_seed: int = 10_000
+    seen_seed: int = 100_000
     processes: int = 2
     vision: tuple[VisionPhase, ...] = (
         VisionPhase(
-            "vision_people", LoopConfig(steps=7000, lr=8e-4, seed=1, save_every=100, parts=2), batch=40, kept=64
+            "vision_people", LoopConfig(steps=8000, lr=8e-4, seed=1, save_every=100, parts=2), batch=40, kept=64
         ),
-        VisionPhase("vision_whole", LoopConfig(steps=300, lr=2e-4, seed=2, save_every=100, parts=2), 32, kept=None),
+        VisionPhase("vision_whole", LoopConfig(steps=1200, lr=3e-4, seed=2, save_every=50, parts=2), 32, kept=None),
     )
-    language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200, lr=1e-3))
-    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, lr=2e-3))
-    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, lr=3e-4, weight_decay=1e-4))
-    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=380, lr=1e-3, save_every=20, parts=2))
+    language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, lr=1e-3))
+    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, lr=2e-3))
+    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
+    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1000, lr=1e-3, save_every=20, parts=2))
     chat_batch: int = 12
     segmenter: SegmenterRecipe = field(
-        default_factory=lambda: SegmenterRecipe(picture_steps=1430, video_steps=400, threads=2)
+        default_factory=lambda: SegmenterRecipe(
+            first_scene=40_000, n_scenes=4000, picture_steps=12_000, video_steps=4000, save_every=200
+        )
     )
     calibration_clips: int = 200
     calibration_seed: int = 500_000
@@ -136,8 +140,14 @@ class Bundle:
     def __init__(self, work: Path, recipe: BundleRecipe) -> None:
         self.work, self.recipe = work, recipe
         work.mkdir(parents=True, exist_ok=True)
-        self.world = WorldCache(work / "world", clips=recipe.clips, seed=recipe.seed)
-        self.seen = WorldCache(work / "seen", clips=recipe.seen_clips, seed=recipe.seen_seed, frames=recipe.seen_frames)
+        self.world = WorldCache(work / "world", clips=recipe.clips, seed=recipe.seed, wide=recipe.wide)
+        self.seen = WorldCache(
+            work / "seen",
+            clips=recipe.seen_clips,
+            seed=recipe.seen_seed,
+            frames=recipe.seen_frames,
+            wide=recipe.wide,
+        )
 
     def run(self, out: Path) -> None:
         """All stages, then the weights in `out`."""
