@@ -103,7 +103,7 @@ class BundleRecipe:
     )
     calibration_clips: int = 200
     calibration_seed: int = 500_000
-    held_out_clips: int = 400
+    held_out_clips: int = 200
     held_out_seed: int = 960_000
 
 

@@ -80,7 +80,7 @@ def leg_of(recipe: BundleRecipe) -> Leg:
     loops |= {name: getattr(recipe, name) for name in names}
     masks = recipe.segmenter
     return Leg(
-        "python -m finetune bundle" + (" --start FIRST" if recipe.start else " --out FIRST"),
+        f"python -m finetune bundle {'--start' if recipe.start else '--out'} DIR",
         f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {recipe.seed} to "
         f"{recipe.seed + recipe.clips - 1}; for the vision tower, {recipe.seen_frames} frames each of "
         f"{recipe.seen_clips} more scenes, seeds {recipe.seen_seed} to {recipe.seen_seed + recipe.seen_clips - 1}; for "
@@ -141,7 +141,7 @@ def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> 
             "```",
             "",
             "Each command can be interrupted and goes on where it was; each stage logs its loss beside its state.",
-            *(line for number, leg in enumerate(legs, 1) for line in _leg_lines(number, leg)),
+            *(line for number, leg in enumerate(legs, 1) for line in _leg_lines(leg, number if legs[1:] else None)),
             "",
             "## What it measures",
             "",
@@ -160,10 +160,10 @@ def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> 
     (folder / "CARD.md").write_text(text)
 
 
-def _leg_lines(number: int, leg: Leg) -> list[str]:
+def _leg_lines(leg: Leg, number: int | None) -> list[str]:
+    """What a leg saw and learned; a heading names it where there are several."""
     return [
-        "",
-        f"### Leg {number}",
+        *([] if number is None else ["", f"### Leg {number}"]),
         "",
         f"- Data: {leg.data}.",
         f"- Hardware: {leg.hardware}; bfloat16 autocast where the processor has it.",
