@@ -9,12 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune.evaluate import unlabelled_rows
+
 if TYPE_CHECKING:
     from finetune.bundle import BundleRecipe
 
 LEGS = "legs.json"
 REAL = "real.json"
 """Metrics of the weights on real clips: what `finetune evaluate` writes, beside them where somebody measured it."""
+REAL_CLIPS = "real_clips.csv"
+"""The same command's table of real clips that nobody labelled."""
 TRIED = "tried.md"
 """What was tried for the numbers that are not reached, in a person's words."""
 # What the weights are asked to reach; a number that is not reached is marked in the card.
@@ -194,10 +198,9 @@ def _interval(name: str, metrics: Mapping[str, Any]) -> str:
 
 def _real_lines(folder: Path) -> list[str]:
     """The section on real clips, if they were measured."""
-    path = folder / REAL
-    if not path.exists():
+    if not (folder / REAL).exists():
         return []
-    real = json.loads(path.read_text())
+    real = json.loads((folder / REAL).read_text())
     return [
         "",
         "### On real footage",
@@ -209,6 +212,25 @@ def _real_lines(folder: Path) -> list[str]:
         "|---|---|---|---|---|",
         f"| clip_auc | {real['clip_auc']:.3f} | {_wanted(real['clip_auc'], *WANTED_OF_REAL)} | "
         f"{_interval('clip_auc', real)} | {MEANINGS['clip_auc']} |",
+        *_real_clip_lines(folder / REAL_CLIPS),
+    ]
+
+
+def _real_clip_lines(table: Path) -> list[str]:
+    if not table.exists():
+        return []
+    return [
+        "",
+        "The two example clips of Holmes-VAU's repository, whose names say what they show, by the same command without",
+        "`--no-chat`:",
+        "",
+        "| clip | highest score | called | judgement |",
+        "|---|---|---|---|",
+        *(
+            f"| {row['name']} | {float(row['highest']):.3f} | {'abnormal' if row['called'] == '1' else 'normal'} | "
+            f"{row['judgement']} |"
+            for row in unlabelled_rows(table)
+        ),
     ]
 
 
