@@ -320,7 +320,7 @@ CATEGORY_CUES: dict[str, re.Pattern[str]] = {
     "bumping": re.compile(r"\bbump\w*|\b(?:walk|run)s? into (?:each other|one another)"),
     "traffic": re.compile(
         r"\bwrong (?:side|way|lane)\b|\bagainst the traffic|\binto the traffic|\bdanger to traffic"
-        r"|\btraffic (?:danger|hazard)|\bbetween (?:\w+ )?(?:moving|driving) cars|\brules of traffic"
+        r"|\btraffic (?:danger|hazard)|\bbetween (?:\w+ )?(?:moving|driving) (?:cars|vehicles)|\brules of traffic"
     ),
     "abandoned object": re.compile(
         r"\babandon\w*|\bunattended\b|\b(?:left|leaves|stays|leaving) behind\b|goes away and nobody|away without it"

@@ -25,6 +25,12 @@ RICH_DESCRIPTIONS = {
 RICH_ANALYSES = {name: tale.analyses for name, tale in TALES.items()}
 CONTAINED = {"arson": ("fire",), "bumping": ("falling",), "traffic": ("driving",), "riot": ("running", "fire")}
 """Kinds that would be taken for a part of such an event, and do not follow in the same scene."""
+LIVELY_ANALYSES = (
+    "It is normal: whoever runs {place} does so in play or so as not to be late, and nobody is in danger.",
+    "There is no anomaly {place}: people may be lively, but nobody is attacked, hurt or afraid.",
+    "There is no reason for an alarm: lively as it is, everybody behaves as expected {place}.",
+)
+"""Why a scene is normal in which somebody runs."""
 STILL = frozenset({
     "shooting", "threatening", "riot", "abuse", "shoplifting", "burglary", "glance", "vandalism", "throwing", "teasing",
     "bumping",

@@ -55,7 +55,7 @@ def vandalism(plan: Plan, at: float, length: float) -> EventDraft:
         still = plan.walk(x + side * 0.9, z, toward(either_side(plan))).until(plan.seconds + 1).track(plan.n, 0.0)
         thing = Battered(plan.next_id, "car", str(plan.rng.choice(VEHICLE)), still)
         thing.batter(blows, broken)
-        plan.enter(thing, "car", "victim", "is struck and damaged", colour=thing.colour)
+        plan.enter(thing, "car", "victim", "is struck and damaged", colour=thing.colour, parked=True)
         plan.effects.append(Debris(0, x, z - 1.0, broken, plan.n, plan.n, plan.fps, int(plan.rng.integers(1 << 30))))
     else:
         colour = str(plan.rng.choice(["green", "grey", "blue", "orange", "brown"]))
@@ -69,7 +69,7 @@ def vandalism(plan: Plan, at: float, length: float) -> EventDraft:
         draft.whom, draft.variant = [thing.entity], "car"
     else:
         draft.objects = [thing.entity]
-    return draft
+    return pair(plan, draft)
 
 
 def arson(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001 - a fire burns on
@@ -125,6 +125,7 @@ def throwing(plan: Plan, at: float, length: float) -> EventDraft:
         car_x = x + side * 0.6
         still = plan.walk(car_x, lane, toward(either_side(plan))).until(plan.seconds + 1)
         target = plan.vehicle(still.track(plan.n, 0.0), "victim", "car", f"is struck by a {form}")
+        plan.cast[target.entity].facts["parked"] = True
         goals = [(car_x - side * 0.5, lane - 0.95, 1.1)] * 2
     else:
         if plan.chance(0.5):
@@ -184,7 +185,7 @@ TALES = {
         GROUND,
         {
             "": (
-                "{who} sets a container on fire and runs away{direction}; arson.",
+                "{who} sets a container on fire and runs away{direction}; {object} grows after this arson.",
                 "arson: {who} puts a light to a container, {object} rises, and the person runs away{direction}.",
                 "{who} commits arson at a container and flees{direction}; {object} grows.",
             )

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .palette import VEHICLE
 from .plan import EventDraft, Plan
 from .stories import collapse, either_side, pair, stage
 from .tale import AROUND, EVERYWHERE, Tale, arrive, leave, ramp_of, toward
+from .vehicles import Vehicle
 
 
 def teasing(plan: Plan, at: float, length: float) -> EventDraft:
@@ -119,6 +121,7 @@ def traffic(plan: Plan, at: float, length: float) -> EventDraft:
         right.go(meet - 3.4, near, 5.5).slide(meet - 2.9, near, 0.4).until(plan.seconds + 1)
         plan.vehicle(right.track(plan.n, 0.15), "bystander", str(plan.rng.choice(kinds)), "drives and has to brake")
         _lane(plan, far, -1, edge, plan.uniform(-2, 1))
+        _repaint(plan, driver)
         end = plan.seconds if wrong.xs[-1] > -edge else wrong.now - 1.0
         return EventDraft(
             "traffic",
@@ -136,7 +139,7 @@ def traffic(plan: Plan, at: float, length: float) -> EventDraft:
     side = either_side(plan)
     second = walk.now
     walk.go(x + side * 2.2, middle, 1.0).wait(0.4).go(x + side * 2.0, plan.view.far - 0.2, 1.5).until(plan.seconds + 1)
-    man = plan.person(walk.track(plan.n), "perpetrator", "walks on the road between moving cars")
+    man = plan.person(walk.track(plan.n), "perpetrator", "walks on the road between moving vehicles")
     for lane, way, where, stop in ((near, 1, x - 3.4, first), (far, -1, x + 3.4, second)):
         brake = plan.walk(-way * edge, lane, toward(way), start_s=stop - 0.3 - abs(where + way * edge) / 5.0)
         brake.go(where, lane, 5.0).slide(where + way * 0.4, lane, 0.3).until(stop + plan.uniform(3.5, 5.0))
@@ -146,6 +149,14 @@ def traffic(plan: Plan, at: float, length: float) -> EventDraft:
     return EventDraft(
         "traffic", plan.frame(at), plan.frame(min(at + max(length, 4.0), plan.seconds)), [man.entity], variant="walker"
     )
+
+
+def _repaint(plan: Plan, wrong: Vehicle) -> None:
+    """Give the other vehicles other colours, so that the one meant is known by its own."""
+    free = [colour for colour in VEHICLE if colour != wrong.colour]
+    for number, cast in enumerate(plan.cast.values()):
+        if isinstance(cast.thing, Vehicle) and cast.thing is not wrong and cast.thing.colour == wrong.colour:
+            cast.thing.colour = cast.facts["colour"] = free[number % len(free)]
 
 
 def _lane(plan: Plan, z: float, way: int, edge: float, t: float) -> None:
@@ -204,9 +215,9 @@ TALES = {
                 "{who} drives the wrong way, so that another vehicle has to brake.",
             ),
             "walker": (
-                "{who} walks on the road between moving cars, which have to brake for the traffic danger.",
-                "{who} walks about on the road between moving cars.",
-                "{who} walks into the traffic and stays between moving cars.",
+                "{who} walks on the road between moving vehicles, which have to brake for the traffic danger.",
+                "{who} walks about on the road between moving vehicles.",
+                "{who} walks into the traffic and stays between moving vehicles.",
             ),
         },
         (

@@ -10,7 +10,7 @@ import numpy as np
 from .beyond import BEYOND_ANALYSES, BEYOND_DESCRIPTIONS, BEYOND_NORMAL_ANALYSES
 from .phrases import ANALYSES, DESCRIPTIONS, NORMAL_ANALYSES, NORMAL_JUDGEMENTS, NORMAL_SENTENCES, YES
 from .questions import QUESTIONS
-from .rich import RICH_ANALYSES, RICH_DESCRIPTIONS
+from .rich import LIVELY_ANALYSES, RICH_ANALYSES, RICH_DESCRIPTIONS
 from .truth import QA, ClipCaption, EntityTruth, EventTruth, SceneTruth, VideoText
 from .views import PLACE
 
@@ -179,12 +179,18 @@ class Writer:
             return VideoText(
                 judgement,
                 description,
-                pick(rng, BEYOND_NORMAL_ANALYSES.get(truth.view, NORMAL_ANALYSES)).format(place=place),
+                pick(rng, self._normal_analyses()).format(place=place),
             )
         names = listing(list(dict.fromkeys(e.category for e in truth.events)))
         judgement = pick(rng, YES).format(category=names)
         description = " ".join(e.description for e in truth.events[:2])
         return VideoText(judgement, description, " ".join(e.analysis for e in truth.events[:2]))
+
+    def _normal_analyses(self) -> tuple[str, ...]:
+        """Why a normal scene is normal; nobody is said to be calm where somebody runs."""
+        if any(e.motion.startswith("runs ") for e in self.truth.entities):
+            return BEYOND_NORMAL_ANALYSES.get(self.truth.view, LIVELY_ANALYSES)
+        return BEYOND_NORMAL_ANALYSES.get(self.truth.view, NORMAL_ANALYSES)
 
     def _clips(self) -> list[ClipCaption]:
         """Captions of the event's part and of normal parts of 2 to 4 seconds."""
@@ -216,7 +222,8 @@ class Writer:
     def _shared_free(self) -> list[QA]:
         truth = self.truth
         n = self._people()
-        cars = [e for e in truth.entities if e.kind in ("car", "van", "truck", "bus") and e.first_frame >= 0]
+        motor = [e for e in truth.entities if e.kind in ("car", "van", "truck", "bus") and e.first_frame >= 0]
+        cars = [e for e in motor if not e.facts.get("parked")]
         car = "Yes, " + listing([e.appearance for e in cars[:2]]) + "." if cars else "No, there is no moving vehicle."
         people = f"{capital(self._count())} {'is' if n == 1 else 'are'} visible."
         return [
