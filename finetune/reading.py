@@ -221,7 +221,7 @@ def _assign_parts(
     if passive and motion in TRANSITIVE | {"put", "fall"}:
         _set(subject, "whom")
         for group in later[:2]:
-            led_in = re.search(r"\b(by|from) (?:an? |the |another )?(?:\w+ )?$", part[: group[0].start])
+            led_in = re.search(r"\b(by|from|at) (?:an? |the |another )?(?:\w+ )?$", part[: group[0].start])
             if led_in:
                 _set(group, "who" if led_in[1] == "by" else "whom")
         return

@@ -215,7 +215,7 @@ TALES = {
                 "{who} drives the wrong way, so that another vehicle has to brake.",
             ),
             "walker": (
-                "{who} walks on the road between moving vehicles, which have to brake for the traffic danger.",
+                "{who} walks on the road between moving vehicles, a danger to traffic.",
                 "{who} walks about on the road between moving vehicles.",
                 "{who} walks into the traffic and stays between moving vehicles.",
             ),
@@ -224,5 +224,6 @@ TALES = {
             "this is abnormal and a danger to traffic: {who_short} is where nobody expects it, and a crash could follow.",
             "it is abnormal because {who_short} ignores the rules of traffic on the road; a crash could follow.",
         ),
+        ("dashcam",),
     ),
 }

@@ -18,6 +18,7 @@ from .logo import Logo
 from .plan import Plan
 from .rich import CONTAINED, RICH, RICH_PLACES, RICH_STORIES
 from .rich_life import rich_life
+from .rich_road import near_miss
 from .road import crash, ride, road_life
 from .stories import SECOND, STORIES
 from .truth import ANOMALIES, CATEGORIES, SceneTruth
@@ -174,9 +175,11 @@ def sample_scene(
 
 
 def _on_the_road(plan: Plan, category: str) -> None:
-    """A drive, with a crash ahead or without."""
+    """A drive, with a crash or a danger ahead or without."""
     if category != "normal":
-        plan.events.append(crash(plan, plan.uniform(0.25, 0.65) * plan.seconds, 0.0))
+        plan.events.append(
+            (near_miss if category == "traffic" else crash)(plan, plan.uniform(0.25, 0.65) * plan.seconds, 0.0)
+        )
     road_life(plan, lead=category == "normal" and plan.chance(0.6))
     ride(plan)
 
