@@ -2,7 +2,8 @@
 
 Each stage leaves its state in the work folder; an interrupted run goes on where it was. Stages:
 world → tokenizer → language → vision → heatmap → encode → scorer → chat → segmenter → fusion → card.
-A second leg (`--start DIR`) goes on from the weights of an earlier one and shows them scenes they have not seen.
+A second leg (`--start DIR`) goes on from the weights of an earlier one and shows them scenes, and kinds of events, that
+they have not seen.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class BundleRecipe:
     """The vision tower learns from glimpses of many more."""
     wide: bool = True
     """Whether mast, dashboard and all-round cameras are among the views."""
+    rich: bool = False
+    """Whether the kinds of events of `finetune.scenes.rich`, and its normal life, are among the scenes."""
     seed: int = 0
     seen_seed: int = 100_000
     processes: int = 2
@@ -108,9 +111,10 @@ class BundleRecipe:
 
 
 def second_leg(start: Path) -> BundleRecipe:
-    """The recipe that goes on from `start`: whole pictures of new scenes, then everything that reads them."""
+    """The recipe that goes on from `start`: whole pictures of richer scenes, then everything that reads them."""
     return BundleRecipe(
         start=start,
+        rich=True,
         clips=900,
         seed=20_000,
         seen_clips=4000,
@@ -140,13 +144,14 @@ class Bundle:
     def __init__(self, work: Path, recipe: BundleRecipe) -> None:
         self.work, self.recipe = work, recipe
         work.mkdir(parents=True, exist_ok=True)
-        self.world = WorldCache(work / "world", clips=recipe.clips, seed=recipe.seed, wide=recipe.wide)
+        breadth = {"wide": recipe.wide, "rich": recipe.rich}
+        self.world = WorldCache(work / "world", clips=recipe.clips, seed=recipe.seed, **breadth)
         self.seen = WorldCache(
             work / "seen",
             clips=recipe.seen_clips,
             seed=recipe.seen_seed,
             frames=recipe.seen_frames,
-            wide=recipe.wide,
+            **breadth,
         )
 
     def run(self, out: Path) -> None:

@@ -85,11 +85,11 @@ def leg_of(recipe: BundleRecipe) -> Leg:
     masks = recipe.segmenter
     return Leg(
         f"python -m finetune bundle {'--start' if recipe.start else '--out'} DIR",
-        f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {recipe.seed} to "
-        f"{recipe.seed + recipe.clips - 1}; for the vision tower, {recipe.seen_frames} frames each of "
-        f"{recipe.seen_clips} more scenes, seeds {recipe.seen_seed} to {recipe.seen_seed + recipe.seen_clips - 1}; for "
-        f"the segmenter, {masks.n_scenes} scenes with an event, seeds {masks.first_scene} to "
-        f"{masks.first_scene + masks.n_scenes - 1}",
+        f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {_seeds(recipe.seed, recipe.clips)}; for the vision "
+        f"tower, {recipe.seen_frames} frames each of {recipe.seen_clips} more scenes, seeds "
+        f"{_seeds(recipe.seen_seed, recipe.seen_clips)}{_breadth(recipe)}; for the segmenter, {masks.n_scenes} scenes "
+        f"with an event, seeds {_seeds(masks.first_scene, masks.n_scenes)}; for familiarity and fusion, "
+        f"{recipe.calibration_clips} clips of seeds {_seeds(recipe.calibration_seed, recipe.calibration_clips)}",
         f"{_cpu()}, {recipe.processes} processes of one thread",
         (
             *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
@@ -97,6 +97,17 @@ def leg_of(recipe: BundleRecipe) -> Leg:
             ("segmenter, videos", masks.video_steps, masks.video_lr, masks.seed),
         ),
     )
+
+
+def _seeds(first: int, count: int) -> str:
+    return f"{first} to {first + count - 1}"
+
+
+def _breadth(recipe: BundleRecipe) -> str:
+    """What is among the scenes beside the usual views and kinds of events."""
+    more = ["mast, dashboard and all-round cameras"] if recipe.wide else []
+    more += ["the kinds of events and the normal life of the rich world"] if recipe.rich else []
+    return "; among both, " + " and ".join(more) if more else ""
 
 
 def legs_of(folder: Path) -> list[Leg]:
