@@ -24,7 +24,7 @@ from tqdm import tqdm
 from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
 from finetune.backbone import new_backbone, world_texts
-from finetune.card import REAL, REAL_CLIPS, leg_of, legs_of, write_card, write_legs
+from finetune.card import REAL, REAL_CLIPS, UNTAUGHT, leg_of, legs_of, write_card, write_legs
 from finetune.chat import ChatBatches, ChatJob, train_chat, train_language
 from finetune.crew import Crew
 from finetune.data import read_data
@@ -246,7 +246,7 @@ class Bundle:
         save_module(regions, regions.config, out / "regions")
         earlier = [] if self.recipe.start is None else legs_of(self.recipe.start)
         write_legs(out, [*earlier, leg_of(self.recipe)])
-        for measured in (REAL, REAL_CLIPS):  # with other weights
+        for measured in (UNTAUGHT, REAL, REAL_CLIPS):  # with other weights
             (out / measured).unlink(missing_ok=True)
 
     def _segmenter(self, out: Path) -> None:

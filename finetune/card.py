@@ -19,6 +19,8 @@ REAL = "real.json"
 """Metrics of the weights on real clips: what `finetune evaluate` writes, beside them where somebody measured it."""
 REAL_CLIPS = "real_clips.csv"
 """The same command's table of real clips that nobody labelled."""
+UNTAUGHT = "untaught.json"
+"""Metrics of the weights on drawn kinds of events that they were not trained on."""
 TRIED = "tried.md"
 """What was tried for the numbers that are not reached, in a person's words."""
 # What the weights are asked to reach; a number that is not reached is marked in the card.
@@ -167,6 +169,7 @@ def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> 
             "| metric | value | wanted | 95 % interval | meaning |",
             "|---|---|---|---|---|",
             *rows,
+            *_untaught_lines(folder),
             *_real_lines(folder),
             *_tried_lines(folder),
             "",
@@ -205,6 +208,29 @@ def _wanted(value: float, sign: str, border: float) -> str:
 def _interval(name: str, metrics: Mapping[str, Any]) -> str:
     low, high = metrics.get(f"{name}_ci95", (None, None))
     return f"{low:.3f} to {high:.3f}" if low is not None else ""
+
+
+def _untaught_lines(folder: Path) -> list[str]:
+    """The section on kinds of events that were kept from training, if they were measured."""
+    if not (folder / UNTAUGHT).exists():
+        return []
+    metrics = json.loads((folder / UNTAUGHT).read_text())
+    return [
+        "",
+        "### On what it was not taught",
+        "",
+        f"{metrics['n_clips']} clips of the richer world: beside the usual, fifteen more kinds of events (shooting,",
+        "vandalism, stealing, ...) and more of normal life (people who run for a bus, children at play, ...), by",
+        f"`python -m finetune scenes --rich --out DIR --clips {metrics['n_clips']} --seed 970000` and",
+        "`python -m finetune evaluate --data DIR --no-chat --no-segmenter`.",
+        "",
+        "| metric | value | 95 % interval | meaning |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {metrics[name]:.3f} | {_interval(name, metrics)} | {MEANINGS[name]} |"
+            for name in ("frame_auc", "clip_auc", "pixel_auc", "ece")
+        ),
+    ]
 
 
 def _real_lines(folder: Path) -> list[str]:
