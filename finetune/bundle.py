@@ -99,11 +99,14 @@ class BundleRecipe:
     scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
     chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1000, lr=1e-3, save_every=20, parts=2))
     chat_batch: int = 12
-    segmenter: SegmenterRecipe = field(
-        default_factory=lambda: SegmenterRecipe(
-            first_scene=40_000, n_scenes=4000, picture_steps=12_000, video_steps=4000, save_every=200
-        )
+    segmenter: tuple[SegmenterRecipe, ...] = (
+        SegmenterRecipe(n_scenes=700, picture_steps=1430, video_steps=400, save_every=200),
+        SegmenterRecipe(seed=1, n_scenes=2600, picture_steps=7500, video_steps=2600, lr=8e-4, save_every=200),
+        SegmenterRecipe(
+            seed=2, first_scene=40_000, n_scenes=3000, picture_steps=8000, video_steps=2800, lr=8e-4, save_every=200
+        ),
     )
+    """Stretches, each of which goes on from the one before; one stretch of 12000 + 4000 steps came out worse."""
     calibration_clips: int = 200
     calibration_seed: int = 500_000
     held_out_clips: int = 200
@@ -126,14 +129,17 @@ def second_leg(start: Path) -> BundleRecipe:
         heatmap=LoopConfig(steps=200, lr=1e-3, seed=1),
         scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
         chat=LoopConfig(steps=600, lr=8e-4, save_every=20, parts=2, seed=1),
-        segmenter=SegmenterRecipe(
-            seed=1,
-            start=str(start / "segmenter"),
-            n_scenes=2600,
-            picture_steps=7500,
-            video_steps=2600,
-            lr=8e-4,
-            save_every=200,
+        segmenter=(
+            SegmenterRecipe(
+                seed=3,
+                start=str(start / "segmenter"),
+                first_scene=45_000,
+                n_scenes=2600,
+                picture_steps=7500,
+                video_steps=2600,
+                lr=8e-4,
+                save_every=200,
+            ),
         ),
     )
 
@@ -250,11 +256,18 @@ class Bundle:
             (out / measured).unlink(missing_ok=True)
 
     def _segmenter(self, out: Path) -> None:
-        folder = self.work / "segmenter"
-        spread(train_segmenter, 1, self.recipe.segmenter, folder)
+        before: Path | None = None
+        for number, stretch in enumerate(self.recipe.segmenter, 1):
+            folder = self.work / "segmenter" / str(number)
+            if not (folder / "config.json").exists():  # written last
+                recipe = stretch if before is None else replace(stretch, start=str(before))
+                spread(train_segmenter, 1, recipe, folder)
+                shutil.rmtree(folder / "cache")  # gigabytes of drawn frames
+            before = folder
+        assert before is not None, "a recipe has at least one stretch"
         (out / "segmenter").mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "model.safetensors"):
-            shutil.copyfile(folder / name, out / "segmenter" / name)
+            shutil.copyfile(before / name, out / "segmenter" / name)
 
     def calibrate(self, out: Path) -> None:
         """Fit familiarity and fusion on clips of their own, and write both."""

@@ -13,6 +13,7 @@ from finetune.evaluate import unlabelled_rows
 
 if TYPE_CHECKING:
     from finetune.bundle import BundleRecipe
+    from finetune.segmenter import SegmenterRecipe
 
 LEGS = "legs.json"
 REAL = "real.json"
@@ -84,20 +85,26 @@ def leg_of(recipe: BundleRecipe) -> Leg:
     loops = {phase.name: phase.loop for phase in recipe.vision}
     names = ("heatmap", "scorer", "chat") if recipe.start else ("language", "heatmap", "scorer", "chat")
     loops |= {name: getattr(recipe, name) for name in names}
-    masks = recipe.segmenter
     return Leg(
         f"python -m finetune bundle {'--start' if recipe.start else '--out'} DIR",
         f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {_seeds(recipe.seed, recipe.clips)}; for the vision "
         f"tower, {recipe.seen_frames} frames each of {recipe.seen_clips} more scenes, seeds "
-        f"{_seeds(recipe.seen_seed, recipe.seen_clips)}{_breadth(recipe)}; for the segmenter, {masks.n_scenes} scenes "
-        f"with an event, seeds {_seeds(masks.first_scene, masks.n_scenes)}; for familiarity and fusion, "
-        f"{recipe.calibration_clips} clips of seeds {_seeds(recipe.calibration_seed, recipe.calibration_clips)}",
+        f"{_seeds(recipe.seen_seed, recipe.seen_clips)}{_breadth(recipe)}; for the segmenter, scenes with an event, "
+        f"seeds {', then '.join(_seeds(m.first_scene, m.n_scenes) for m in recipe.segmenter)}; for familiarity and "
+        f"fusion, {recipe.calibration_clips} clips of seeds "
+        f"{_seeds(recipe.calibration_seed, recipe.calibration_clips)}",
         f"{_cpu()}, {recipe.processes} processes of one thread",
         (
             *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
-            ("segmenter, pictures", masks.picture_steps, masks.lr, masks.seed),
-            ("segmenter, videos", masks.video_steps, masks.video_lr, masks.seed),
+            *(row for masks in recipe.segmenter for row in _mask_stages(masks)),
         ),
+    )
+
+
+def _mask_stages(masks: SegmenterRecipe) -> tuple[tuple[str, int, float, int], ...]:
+    return (
+        ("segmenter, pictures", masks.picture_steps, masks.lr, masks.seed),
+        ("segmenter, videos", masks.video_steps, masks.video_lr, masks.seed),
     )
 
 

@@ -218,7 +218,7 @@ class Sampler:
         if rng.random() < 0.7:
             side = max(extent * float(np.exp(rng.uniform(np.log(1.6), np.log(2.4)))), 30.0)
         else:
-            side = max(float(rng.uniform(0.4, 0.9)) * min(mask.shape), 1.2 * extent)
+            side = max(float(rng.uniform(0.3, 0.6)) * min(mask.shape), 1.2 * extent)
         spread = 0.05 * side
         center = ((x0 + x1) / 2 + rng.uniform(-spread, spread), (y0 + y1) / 2 + rng.uniform(-spread, spread))
         return View.square(center, side)

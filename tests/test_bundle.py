@@ -106,7 +106,7 @@ def test_legs_never_train_on_what_another_measures() -> None:
     recipes = [BundleRecipe(), second_leg(Path("first"))]
     trained = [range(r.seed, r.seed + r.clips) for r in recipes]
     trained += [range(r.seen_seed, r.seen_seed + r.seen_clips) for r in recipes]
-    masks = [r.segmenter for r in recipes]
+    masks = [stretch for r in recipes for stretch in r.segmenter]
     trained += [range(m.first_scene, m.first_scene + m.n_scenes) for m in masks]
     for recipe in recipes:
         for first, count in (
