@@ -118,9 +118,9 @@ def second_leg(start: Path) -> BundleRecipe:
     return BundleRecipe(
         start=start,
         rich=True,
-        clips=900,
+        clips=700,
         seed=20_000,
-        seen_clips=4000,
+        seen_clips=2500,
         seen_seed=30_000,
         vision=(
             VisionPhase("vision_heads", LoopConfig(steps=120, lr=3e-3, seed=3, parts=2), 40, kept=64, frozen=True),
@@ -129,18 +129,7 @@ def second_leg(start: Path) -> BundleRecipe:
         heatmap=LoopConfig(steps=200, lr=1e-3, seed=1),
         scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
         chat=LoopConfig(steps=600, lr=8e-4, save_every=20, parts=2, seed=1),
-        segmenter=(
-            SegmenterRecipe(
-                seed=3,
-                start=str(start / "segmenter"),
-                first_scene=45_000,
-                n_scenes=2600,
-                picture_steps=7500,
-                video_steps=2600,
-                lr=8e-4,
-                save_every=200,
-            ),
-        ),
+        segmenter=(),
     )
 
 
@@ -256,15 +245,16 @@ class Bundle:
             (out / measured).unlink(missing_ok=True)
 
     def _segmenter(self, out: Path) -> None:
-        before: Path | None = None
+        """The last stretch's segmenter; without stretches, that of the start."""
+        before = self._part("segmenter")
         for number, stretch in enumerate(self.recipe.segmenter, 1):
             folder = self.work / "segmenter" / str(number)
             if not (folder / "config.json").exists():  # written last
-                recipe = stretch if before is None else replace(stretch, start=str(before))
-                spread(train_segmenter, 1, recipe, folder)
+                start = None if before is None else str(before)
+                spread(train_segmenter, 1, replace(stretch, start=start), folder)
                 shutil.rmtree(folder / "cache")  # gigabytes of drawn frames
             before = folder
-        assert before is not None, "a recipe has at least one stretch"
+        assert before is not None, "a recipe from nothing has at least one stretch"
         (out / "segmenter").mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "model.safetensors"):
             shutil.copyfile(before / name, out / "segmenter" / name)

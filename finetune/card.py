@@ -89,8 +89,7 @@ def leg_of(recipe: BundleRecipe) -> Leg:
         f"python -m finetune bundle {'--start' if recipe.start else '--out'} DIR",
         f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {_seeds(recipe.seed, recipe.clips)}; for the vision "
         f"tower, {recipe.seen_frames} frames each of {recipe.seen_clips} more scenes, seeds "
-        f"{_seeds(recipe.seen_seed, recipe.seen_clips)}{_breadth(recipe)}; for the segmenter, scenes with an event, "
-        f"seeds {', then '.join(_seeds(m.first_scene, m.n_scenes) for m in recipe.segmenter)}; for familiarity and "
+        f"{_seeds(recipe.seen_seed, recipe.seen_clips)}{_breadth(recipe)}{_masked(recipe)}; for familiarity and "
         f"fusion, {recipe.calibration_clips} clips of seeds "
         f"{_seeds(recipe.calibration_seed, recipe.calibration_clips)}",
         f"{_cpu()}, {recipe.processes} processes of one thread",
@@ -110,6 +109,12 @@ def _mask_stages(masks: SegmenterRecipe) -> tuple[tuple[str, int, float, int], .
 
 def _seeds(first: int, count: int) -> str:
     return f"{first} to {first + count - 1}"
+
+
+def _masked(recipe: BundleRecipe) -> str:
+    """What the segmenter learned from, if it was trained."""
+    seeds = ", then ".join(_seeds(masks.first_scene, masks.n_scenes) for masks in recipe.segmenter)
+    return f"; for the segmenter, scenes with an event, seeds {seeds}" if seeds else ""
 
 
 def _breadth(recipe: BundleRecipe) -> str:
