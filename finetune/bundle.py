@@ -118,9 +118,9 @@ def second_leg(start: Path) -> BundleRecipe:
     return BundleRecipe(
         start=start,
         rich=True,
-        clips=700,
+        clips=900,
         seed=20_000,
-        seen_clips=2500,
+        seen_clips=4000,
         seen_seed=30_000,
         vision=(
             VisionPhase("vision_heads", LoopConfig(steps=120, lr=3e-3, seed=3, parts=2), 40, kept=64, frozen=True),
