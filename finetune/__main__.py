@@ -24,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     scenes.add_argument("--category", metavar="C", help="what happens in all of them (default: half are normal)")
     scenes.add_argument("--view", metavar="V", help="the camera of all of them (default: any of the street world)")
     scenes.add_argument("--wide", action="store_true", help="also mast, dashboard and all-round cameras")
+    scenes.add_argument("--rich", action="store_true", help="also more kinds of events, more of normal life, and logos")
 
     bundle = commands.add_parser("bundle", help="train everything in assets/bundled from nothing")
     bundle.add_argument("--out", type=Path, default=Path("assets/bundled"), metavar="DIR")
@@ -61,7 +62,10 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "scenes":
         from finetune.scenes.write import write_world
 
-        write_world(args.out, clips=args.clips, seed=args.seed, category=args.category, view=args.view, wide=args.wide)
+        write_world(
+            args.out, clips=args.clips, seed=args.seed, category=args.category, view=args.view, wide=args.wide,
+            rich=args.rich,
+        )  # fmt: skip
         return 0
     if args.command == "bundle":
         from finetune.bundle import Bundle, BundleRecipe, default_work, second_leg, write_samples

@@ -2,7 +2,8 @@
 
 Each stage leaves its state in the work folder; an interrupted run goes on where it was. Stages:
 world → tokenizer → language → vision → heatmap → encode → scorer → chat → segmenter → fusion → card.
-A second leg (`--start DIR`) goes on from the weights of an earlier one and shows them scenes they have not seen.
+A second leg (`--start DIR`) goes on from the weights of an earlier one and shows them scenes, and kinds of events, that
+they have not seen.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tqdm import tqdm
 from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
 from finetune.backbone import new_backbone, world_texts
-from finetune.card import REAL, leg_of, legs_of, write_card, write_legs
+from finetune.card import REAL, REAL_CLIPS, UNTAUGHT, leg_of, legs_of, write_card, write_legs
 from finetune.chat import ChatBatches, ChatJob, train_chat, train_language
 from finetune.crew import Crew
 from finetune.data import read_data
@@ -75,38 +76,48 @@ class BundleRecipe:
 
     start: Path | None = None
     """Bundle to go on from; its tokenizer and language are kept. None: from nothing."""
-    clips: int = 1200
+    clips: int = 2400
     """Clips seen as a whole: the scorer, the dialogue and the heatmap decoder learn from them."""
-    seen_clips: int = 9000
-    seen_frames: int = 16
+    seen_clips: int = 12_000
+    seen_frames: int = 14
     """The vision tower learns from glimpses of many more."""
+    wide: bool = True
+    """Whether mast, dashboard and all-round cameras are among the views."""
+    rich: bool = False
+    """Whether the kinds of events of `finetune.scenes.rich`, and its normal life, are among the scenes."""
     seed: int = 0
-    seen_seed: int = 10_000
+    seen_seed: int = 100_000
     processes: int = 2
     vision: tuple[VisionPhase, ...] = (
         VisionPhase(
-            "vision_people", LoopConfig(steps=7000, lr=8e-4, seed=1, save_every=100, parts=2), batch=40, kept=64
+            "vision_people", LoopConfig(steps=8000, lr=8e-4, seed=1, save_every=100, parts=2), batch=40, kept=64
         ),
-        VisionPhase("vision_whole", LoopConfig(steps=300, lr=2e-4, seed=2, save_every=100, parts=2), 32, kept=None),
+        VisionPhase("vision_whole", LoopConfig(steps=1200, lr=3e-4, seed=2, save_every=50, parts=2), 32, kept=None),
     )
-    language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200, lr=1e-3))
-    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, lr=2e-3))
-    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, lr=3e-4, weight_decay=1e-4))
-    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=380, lr=1e-3, save_every=20, parts=2))
+    language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, lr=1e-3))
+    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, lr=2e-3))
+    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
+    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1000, lr=1e-3, save_every=20, parts=2))
     chat_batch: int = 12
-    segmenter: SegmenterRecipe = field(
-        default_factory=lambda: SegmenterRecipe(picture_steps=1430, video_steps=400, threads=2)
+    segmenter: tuple[SegmenterRecipe, ...] = (
+        SegmenterRecipe(n_scenes=700, picture_steps=1430, video_steps=400, save_every=200),
+        SegmenterRecipe(seed=1, n_scenes=2600, picture_steps=7500, video_steps=2600, lr=8e-4, save_every=200),
+        SegmenterRecipe(
+            seed=2, first_scene=40_000, n_scenes=3000, picture_steps=8000, video_steps=2800, lr=8e-4, save_every=200
+        ),
     )
+    """Stretches, each of which goes on from the one before; one stretch of 12000 + 4000 steps came out worse."""
     calibration_clips: int = 200
     calibration_seed: int = 500_000
-    held_out_clips: int = 400
+    held_out_clips: int = 200
     held_out_seed: int = 960_000
 
 
 def second_leg(start: Path) -> BundleRecipe:
-    """The recipe that goes on from `start`: whole pictures of new scenes, then everything that reads them."""
+    """The recipe that goes on from `start`: whole pictures of richer scenes, then everything that reads them."""
     return BundleRecipe(
         start=start,
+        rich=True,
         clips=900,
         seed=20_000,
         seen_clips=4000,
@@ -118,15 +129,7 @@ def second_leg(start: Path) -> BundleRecipe:
         heatmap=LoopConfig(steps=200, lr=1e-3, seed=1),
         scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
         chat=LoopConfig(steps=600, lr=8e-4, save_every=20, parts=2, seed=1),
-        segmenter=SegmenterRecipe(
-            seed=1,
-            start=str(start / "segmenter"),
-            n_scenes=2600,
-            picture_steps=7500,
-            video_steps=2600,
-            lr=8e-4,
-            save_every=200,
-        ),
+        segmenter=(),
     )
 
 
@@ -136,8 +139,15 @@ class Bundle:
     def __init__(self, work: Path, recipe: BundleRecipe) -> None:
         self.work, self.recipe = work, recipe
         work.mkdir(parents=True, exist_ok=True)
-        self.world = WorldCache(work / "world", clips=recipe.clips, seed=recipe.seed)
-        self.seen = WorldCache(work / "seen", clips=recipe.seen_clips, seed=recipe.seen_seed, frames=recipe.seen_frames)
+        breadth = {"wide": recipe.wide, "rich": recipe.rich}
+        self.world = WorldCache(work / "world", clips=recipe.clips, seed=recipe.seed, **breadth)
+        self.seen = WorldCache(
+            work / "seen",
+            clips=recipe.seen_clips,
+            seed=recipe.seen_seed,
+            frames=recipe.seen_frames,
+            **breadth,
+        )
 
     def run(self, out: Path) -> None:
         """All stages, then the weights in `out`."""
@@ -231,14 +241,23 @@ class Bundle:
         save_module(regions, regions.config, out / "regions")
         earlier = [] if self.recipe.start is None else legs_of(self.recipe.start)
         write_legs(out, [*earlier, leg_of(self.recipe)])
-        (out / REAL).unlink(missing_ok=True)  # measured with other weights
+        for measured in (UNTAUGHT, REAL, REAL_CLIPS):  # with other weights
+            (out / measured).unlink(missing_ok=True)
 
     def _segmenter(self, out: Path) -> None:
-        folder = self.work / "segmenter"
-        spread(train_segmenter, 1, self.recipe.segmenter, folder)
+        """The last stretch's segmenter; without stretches, that of the start."""
+        before = self._part("segmenter")
+        for number, stretch in enumerate(self.recipe.segmenter, 1):
+            folder = self.work / "segmenter" / str(number)
+            if not (folder / "config.json").exists():  # written last
+                start = None if before is None else str(before)
+                spread(train_segmenter, 1, replace(stretch, start=start), folder)
+                shutil.rmtree(folder / "cache")  # gigabytes of drawn frames
+            before = folder
+        assert before is not None, "a recipe from nothing has at least one stretch"
         (out / "segmenter").mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "model.safetensors"):
-            shutil.copyfile(folder / name, out / "segmenter" / name)
+            shutil.copyfile(before / name, out / "segmenter" / name)
 
     def calibrate(self, out: Path) -> None:
         """Fit familiarity and fusion on clips of their own, and write both."""

@@ -9,12 +9,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune.evaluate import unlabelled_rows
+
 if TYPE_CHECKING:
     from finetune.bundle import BundleRecipe
+    from finetune.segmenter import SegmenterRecipe
 
 LEGS = "legs.json"
 REAL = "real.json"
 """Metrics of the weights on real clips: what `finetune evaluate` writes, beside them where somebody measured it."""
+REAL_CLIPS = "real_clips.csv"
+"""The same command's table of real clips that nobody labelled."""
+UNTAUGHT = "untaught.json"
+"""Metrics of the weights on drawn kinds of events that they were not trained on."""
 TRIED = "tried.md"
 """What was tried for the numbers that are not reached, in a person's words."""
 # What the weights are asked to reach; a number that is not reached is marked in the card.
@@ -78,21 +85,43 @@ def leg_of(recipe: BundleRecipe) -> Leg:
     loops = {phase.name: phase.loop for phase in recipe.vision}
     names = ("heatmap", "scorer", "chat") if recipe.start else ("language", "heatmap", "scorer", "chat")
     loops |= {name: getattr(recipe, name) for name in names}
-    masks = recipe.segmenter
     return Leg(
-        "python -m finetune bundle" + (" --start FIRST" if recipe.start else " --out FIRST"),
-        f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {recipe.seed} to "
-        f"{recipe.seed + recipe.clips - 1}; for the vision tower, {recipe.seen_frames} frames each of "
-        f"{recipe.seen_clips} more scenes, seeds {recipe.seen_seed} to {recipe.seen_seed + recipe.seen_clips - 1}; for "
-        f"the segmenter, {masks.n_scenes} scenes with an event, seeds {masks.first_scene} to "
-        f"{masks.first_scene + masks.n_scenes - 1}",
+        f"python -m finetune bundle {'--start' if recipe.start else '--out'} DIR",
+        f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {_seeds(recipe.seed, recipe.clips)}; for the vision "
+        f"tower, {recipe.seen_frames} frames each of {recipe.seen_clips} more scenes, seeds "
+        f"{_seeds(recipe.seen_seed, recipe.seen_clips)}{_breadth(recipe)}{_masked(recipe)}; for familiarity and "
+        f"fusion, {recipe.calibration_clips} clips of seeds "
+        f"{_seeds(recipe.calibration_seed, recipe.calibration_clips)}",
         f"{_cpu()}, {recipe.processes} processes of one thread",
         (
             *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
-            ("segmenter, pictures", masks.picture_steps, masks.lr, masks.seed),
-            ("segmenter, videos", masks.video_steps, masks.video_lr, masks.seed),
+            *(row for masks in recipe.segmenter for row in _mask_stages(masks)),
         ),
     )
+
+
+def _mask_stages(masks: SegmenterRecipe) -> tuple[tuple[str, int, float, int], ...]:
+    return (
+        ("segmenter, pictures", masks.picture_steps, masks.lr, masks.seed),
+        ("segmenter, videos", masks.video_steps, masks.video_lr, masks.seed),
+    )
+
+
+def _seeds(first: int, count: int) -> str:
+    return f"{first} to {first + count - 1}"
+
+
+def _masked(recipe: BundleRecipe) -> str:
+    """What the segmenter learned from, if it was trained."""
+    seeds = ", then ".join(_seeds(masks.first_scene, masks.n_scenes) for masks in recipe.segmenter)
+    return f"; for the segmenter, scenes with an event, seeds {seeds}" if seeds else ""
+
+
+def _breadth(recipe: BundleRecipe) -> str:
+    """What is among the scenes beside the usual views and kinds of events."""
+    more = ["mast, dashboard and all-round cameras"] if recipe.wide else []
+    more += ["the kinds of events and the normal life of the rich world"] if recipe.rich else []
+    return "; among both, " + " and ".join(more) if more else ""
 
 
 def legs_of(folder: Path) -> list[Leg]:
@@ -141,7 +170,7 @@ def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> 
             "```",
             "",
             "Each command can be interrupted and goes on where it was; each stage logs its loss beside its state.",
-            *(line for number, leg in enumerate(legs, 1) for line in _leg_lines(number, leg)),
+            *(line for number, leg in enumerate(legs, 1) for line in _leg_lines(leg, number if legs[1:] else None)),
             "",
             "## What it measures",
             "",
@@ -152,6 +181,7 @@ def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> 
             "| metric | value | wanted | 95 % interval | meaning |",
             "|---|---|---|---|---|",
             *rows,
+            *_untaught_lines(folder),
             *_real_lines(folder),
             *_tried_lines(folder),
             "",
@@ -160,10 +190,10 @@ def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> 
     (folder / "CARD.md").write_text(text)
 
 
-def _leg_lines(number: int, leg: Leg) -> list[str]:
+def _leg_lines(leg: Leg, number: int | None) -> list[str]:
+    """What a leg saw and learned; a heading names it where there are several."""
     return [
-        "",
-        f"### Leg {number}",
+        *([] if number is None else ["", f"### Leg {number}"]),
         "",
         f"- Data: {leg.data}.",
         f"- Hardware: {leg.hardware}; bfloat16 autocast where the processor has it.",
@@ -192,12 +222,34 @@ def _interval(name: str, metrics: Mapping[str, Any]) -> str:
     return f"{low:.3f} to {high:.3f}" if low is not None else ""
 
 
+def _untaught_lines(folder: Path) -> list[str]:
+    """The section on kinds of events that were kept from training, if they were measured."""
+    if not (folder / UNTAUGHT).exists():
+        return []
+    metrics = json.loads((folder / UNTAUGHT).read_text())
+    return [
+        "",
+        "### On what it was not taught",
+        "",
+        f"{metrics['n_clips']} clips of the richer world: beside the usual, fifteen more kinds of events (shooting,",
+        "vandalism, stealing, ...) and more of normal life (people who run for a bus, children at play, ...), by",
+        f"`python -m finetune scenes --rich --out DIR --clips {metrics['n_clips']} --seed 970000` and",
+        "`python -m finetune evaluate --data DIR --no-chat --no-segmenter`.",
+        "",
+        "| metric | value | 95 % interval | meaning |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {metrics[name]:.3f} | {_interval(name, metrics)} | {MEANINGS[name]} |"
+            for name in ("frame_auc", "clip_auc", "pixel_auc", "ece")
+        ),
+    ]
+
+
 def _real_lines(folder: Path) -> list[str]:
     """The section on real clips, if they were measured."""
-    path = folder / REAL
-    if not path.exists():
+    if not (folder / REAL).exists():
         return []
-    real = json.loads(path.read_text())
+    real = json.loads((folder / REAL).read_text())
     return [
         "",
         "### On real footage",
@@ -209,6 +261,25 @@ def _real_lines(folder: Path) -> list[str]:
         "|---|---|---|---|---|",
         f"| clip_auc | {real['clip_auc']:.3f} | {_wanted(real['clip_auc'], *WANTED_OF_REAL)} | "
         f"{_interval('clip_auc', real)} | {MEANINGS['clip_auc']} |",
+        *_real_clip_lines(folder / REAL_CLIPS),
+    ]
+
+
+def _real_clip_lines(table: Path) -> list[str]:
+    if not table.exists():
+        return []
+    return [
+        "",
+        "The two example clips of Holmes-VAU's repository, whose names say what they show, by the same command without",
+        "`--no-chat`:",
+        "",
+        "| clip | highest score | called | judgement |",
+        "|---|---|---|---|",
+        *(
+            f"| {row['name']} | {float(row['highest']):.3f} | {'abnormal' if row['called'] == '1' else 'normal'} | "
+            f"{row['judgement']} |"
+            for row in unlabelled_rows(table)
+        ),
     ]
 
 

@@ -1,9 +1,10 @@
 """Folders of clips, read into one record type, for training and evaluation.
 
-Two layouts are understood:
+Two layouts are understood, and a third where nothing need be known of a clip:
 
 - **scenes**, as `python -m finetune scenes` writes them: `clips/NAME.mp4` beside `truth/NAME.json`;
-- **classes**: one subfolder per class with videos in it, where `normal` is the negative class.
+- **classes**: one subfolder per class with videos in it, where `normal` is the negative class;
+- **plain**: videos and no more.
 """
 
 from __future__ import annotations
@@ -49,8 +50,11 @@ class EvalClip:
     pixel_frames: frozenset[int] | None = None
 
 
-def read_data(folder: str | Path) -> list[EvalClip]:
+def read_data(folder: str | Path, *, plain: bool = False) -> list[EvalClip]:
     """All clips of a folder in one of the layouts above, sorted by name.
+
+    Args:
+        plain: take videos of which nothing is known, too.
 
     Raises:
         DataError: the folder is missing or empty, its layout is not understood, or clips and truths do not pair up.
@@ -63,6 +67,8 @@ def read_data(folder: str | Path) -> list[EvalClip]:
     classes = {path.name: _videos(path) for path in sorted(folder.iterdir()) if path.is_dir()}
     classes = {name: videos for name, videos in classes.items() if videos}
     normal = [name for name in classes if name.lower() == NORMAL]
+    if plain and not classes and _videos(folder):
+        return [EvalClip(path, path.name, None) for path in _videos(folder)]
     if not normal or len(classes) < 2:
         raise DataError(f"The folder {folder} holds {_listing(folder)}. {_LAYOUTS}")
     return [

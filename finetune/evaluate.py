@@ -228,7 +228,7 @@ def _clip_table(out: str | Path | None) -> Iterator[Callable[[ClipResult], None]
     if out is None:
         yield lambda _result: None
         return
-    path = Path(out).with_name(f"{Path(out).stem}_clips.csv")
+    path = clip_table_of(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, CLIP_COLUMNS)
@@ -239,6 +239,17 @@ def _clip_table(out: str | Path | None) -> Iterator[Callable[[ClipResult], None]
             file.flush()
 
         yield write
+
+
+def clip_table_of(out: str | Path) -> Path:
+    """The table of clips beside a `metrics.json`."""
+    return Path(out).with_name(f"{Path(out).stem}_clips.csv")
+
+
+def unlabelled_rows(table: Path) -> list[dict[str, str]]:
+    """Rows of the measured clips of which nothing was known: what was said of them is all there is to report."""
+    with table.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if not row["label"] and not row["error"]]
 
 
 def _row(result: ClipResult) -> dict[str, Any]:
@@ -267,7 +278,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m finetune evaluate`."""
     parser.add_argument("--profile", default="bundled", help="model stack to measure (default: bundled)")
     parser.add_argument("--adapter", type=Path, metavar="DIR", help="with this adapter on it (default: none)")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of scenes or of classes")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of scenes, classes or clips")
     parser.add_argument("--out", type=Path, default=Path("metrics.json"), metavar="FILE", help="default: metrics.json")
     parser.add_argument("--limit", type=int, metavar="N", help="measure N clips, spread over the categories")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="measure N clips at a time (default: 1)")
@@ -279,7 +290,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, write, and tell the numbers; `WorkbenchError` is left to the caller, who prints it."""
     if args.processes < 1:
         raise InputError(f"--processes is {args.processes}; give at least 1.")
-    clips = read_data(args.data)
+    clips = read_data(args.data, plain=True)
     load = partial(ModelStack.load, args.profile, adapter=args.adapter)
     crew = Crew(load, args.processes) if args.processes > 1 else None
     metrics = evaluate(
@@ -295,6 +306,9 @@ def run(args: argparse.Namespace) -> int:
     for name, value in metrics.values.items():
         interval = "  [{:.4f}, {:.4f}]".format(*metrics.ci95[name]) if name in metrics.ci95 else ""
         sys.stdout.write(f"{name:20} {value:.4f}{interval}\n")
+    for row in unlabelled_rows(clip_table_of(args.out)):
+        called = "abnormal" if row["called"] == "1" else "normal"
+        sys.stdout.write(f"{row['name']:20} highest {float(row['highest']):.4f}, {called}. {row['judgement']}\n")
     sys.stdout.write(f"{metrics.n_clips} clips measured, {metrics.n_failed} failed: {args.out}\n")
     return 0
 

@@ -14,11 +14,24 @@ from finetune.scenes.palette import COLOURS
 
 NOUNS: dict[str, tuple[str, ...]] = {
     "person": (
-        *("person", "persons", "people", "man", "men", "woman", "women", "boy", "girl", "child", "children", "guy"),
+        *("person", "persons", "people", "man", "men", "woman", "women", "guy", "walkers", "officer", "officers"),
         *("pedestrian", "pedestrians", "passer-by", "walker", "individual", "individuals", "someone", "somebody"),
         *("runner", "jogger", "perpetrator", "victim", "attacker", "assailant", "aggressor", "robber", "thief"),
-        *("fighter", "fighters", "owner"),
+        *(
+            "fighter",
+            "fighters",
+            "owner",
+            "shooter",
+            "rioter",
+            "rioters",
+            "burglar",
+            "vandal",
+            "shoplifter",
+            "arsonist",
+        ),
     ),
+    "child": ("child", "children", "boy", "boys", "girl", "girls", "kid", "kids", "toddler"),
+    "skater": ("skater", "skaters", "skateboarder", "skateboarders"),
     "cyclist": ("cyclist", "cyclists", "biker", "bicyclist"),
     "car": ("car", "cars", "sedan", "automobile", "hatchback", "suv", "taxi"),
     "van": ("van", "vans", "minivan"),
@@ -26,16 +39,28 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "bus": ("bus", "buses", "coach"),
     "vehicle": ("vehicle", "vehicles"),
     "dog": ("dog", "dogs", "puppy"),
+    "cat": ("cat", "cats", "kitten"),
+    "flock of pigeons": ("flock", "pigeons", "pigeon", "birds", "bird"),
+    "cart": ("cart", "carts", "trolley", "trolleys"),
+    "stone": ("stone", "stones", "rock", "rocks", "brick"),
+    "bottle": ("bottle", "bottles"),
+    "box": ("box", "boxes", "carton"),
+    "ball": ("ball", "balls", "football"),
+    "bin": ("bin", "bins", "dustbin"),
+    "bench": ("bench", "benches"),
+    "stick": ("stick", "sticks", "club", "bat", "crowbar"),
+    "gun": ("gun", "guns", "pistol", "firearm", "weapon"),
     "bag": ("bag", "bags", "suitcase", "luggage", "handbag", "package", "parcel", "briefcase", "satchel", "case"),
     "fire": ("fire", "fires", "flames", "flame", "blaze"),
     "explosion": ("explosion", "explosions", "blast", "fireball"),
     "others": ("others", "everybody", "everyone", "nobody"),
 }
 KIND_OF = {word: kind for kind, words in NOUNS.items() for word in words}
-PEOPLE = frozenset({"person", "cyclist"})
+PEOPLE = frozenset({"person", "cyclist", "child", "skater"})
 MOTOR = frozenset({"car", "van", "truck", "bus", "vehicle"})
 ROLE_WORDS = {
     **dict.fromkeys(("perpetrator", "attacker", "assailant", "aggressor", "robber", "thief"), "who"),
+    **dict.fromkeys(("shooter", "burglar", "vandal", "shoplifter", "arsonist"), "who"),
     "victim": "whom",
 }
 
@@ -89,6 +114,37 @@ CLOTHING_WORDS = frozenset(
 
 # In order: where two match at the same place the first wins ("stands up" before "stands").
 MOTIONS: tuple[tuple[str, str], ...] = (
+    ("cart", r"push(?:es|ed|ing)? (?:an? |the )?(?:\w+ )?(?:cart|trolley)|pushed along"),
+    (
+        "shoot",
+        r"shoots?|shooting(?= at| an? | the )|shot|aim(?:s|ed|ing)? at"
+        r"|fires? (?:an? |the |his |her )?(?:gun|pistol|weapon|shots?)",
+    ),
+    ("throw", r"throw(?:s|ing)?(?! (?:fire|smoke|debris))|threw|thrown(?= at)|hurl(?:s|ed|ing)?"),
+    ("threaten", r"threaten(?:s|ed|ing)?|back(?:s|ed|ing)? (?:off|away)"),
+    ("tease", r"teas(?:es?|ed|ing)|pok(?:es?|ed|ing)|jump(?:s|ed|ing)? away"),
+    ("peer", r"peer(?:s|ed|ing)?|peek(?:s|ed|ing)?|glanc(?:es?|ed|ing)|creep(?:s|ing)?|crept|spy|spies"),
+    ("bump", r"bump(?:s|ed|ing)?|stagger(?:s|ed|ing)?"),
+    (
+        "arrest",
+        r"arrest(?:s|ed|ing)?(?= an? | the | some| by|$)|seiz(?:es?|ed|ing)|press(?:es|ed)? (?:\w+ ){0,2}?down"
+        r"|(?:leads?|led) (?:\w+ )?(?:away|off)",
+    ),
+    ("abuse", r"abus(?:es?|ed|ing)|maltreat(?:s|ed|ing)?|cower(?:s|ed|ing)?"),
+    (
+        "break",
+        r"br(?:eaks?|oke|eaking)(?! out)|broken|smash(?:es|ed|ing)?|vandalis(?:es?|ed|ing)|damag(?:es|ed|ing)"
+        r"|destroy(?:s|ed|ing)?",
+    ),
+    ("climb", r"climb(?:s|ed|ing)?|forc(?:es|ed|ing)"),
+    ("hide", r"hid(?:es?|den|ing)?|shoplift(?:s|ed|ing)?"),
+    ("ignite", r"(?:sets?|setting) (?:\w+ ){1,3}?on fire|puts? a light to|commits? arson|ignit(?:es?|ed|ing)"),
+    ("riot", r"riot(?:s|ed|ing)?"),
+    ("skate", r"rid(?:es|ing) a skateboard|skat(?:es?|ed|ing)|skateboards"),
+    ("play", r"play(?:s|ed|ing)?|roll(?:s|ed|ing)?|chas(?:es?|ed|ing)"),
+    ("peck", r"peck(?:s|ed|ing)?|fl(?:y|ies) off|flew off"),
+    ("wave", r"wav(?:es?|ed|ing)"),
+    ("stop", r"ha(?:s|ve) to brake|stops? at"),
     ("flee", r"(?:run|runs|running|ran) (?:away(?! from the camera)|off)|flee(?:s|ing)?|fled|escap(?:es|ed|ing)"),
     ("approach", r"(?:run|runs|ran|walks?|comes?) up to|approach(?:es|ed|ing)?"),
     ("crash", r"crash(?:es|ed|ing)?|collid(?:es?|ed|ing)|(?:runs?|ran|drives?|drove|ploughs?) into|ram(?:s|med)?"),
@@ -101,8 +157,8 @@ MOTIONS: tuple[tuple[str, str], ...] = (
     ),
     (
         "snatch",
-        r"snatch(?:es|ed|ing)?|grab(?:s|bed|bing)?|tak(?:es|ing)(?! care| place| part)|took"
-        r"|steal(?:s|ing)?|stole|robs|robbed",
+        r"snatch(?:es|ed|ing)?|grab(?:s|bed|bing)?|tak(?:es|en|ing)(?! care| place| part)|took"
+        r"|st(?:eals?|ealing|ole|olen)|robs|robbed",
     ),
     ("fall", r"fall(?:s|en|ing)?|fell|collaps(?:es|ed|ing)|goes down|drop(?:s|ped) to|faint(?:s|ed)?|stumbl(?:es|ed)"),
     ("fall", r"(?:thrown|knocked) (?:to|down|over)|trip(?:s|ped)"),
@@ -128,7 +184,10 @@ MOTIONS: tuple[tuple[str, str], ...] = (
     ("move", r"mov(?:es|ed|ing)|faces? each other"),
 )
 MOTION = re.compile("|".join(rf"(?P<m{i}>\b(?:{pattern})\b)" for i, (_, pattern) in enumerate(MOTIONS)))
-TRANSITIVE = frozenset({"hit", "snatch", "crash", "fight", "approach"})
+TRANSITIVE = frozenset({
+    "hit", "snatch", "crash", "fight", "approach", "shoot", "throw", "threaten", "tease", "peer", "bump", "arrest",
+    "abuse", "break",
+})  # fmt: skip
 """Their object, if it is a person or vehicle, is the one it is done to."""
 SUFFERED = frozenset({"fall"})
 """Who does this suffers it."""
@@ -153,6 +212,21 @@ OF_CATEGORY: dict[str, frozenset[str]] = {
     "explosion": frozenset({"explode", "burn"}),
     "fire": frozenset({"burn", "rise"}),
     "abandoned object": frozenset({"put", "walk", "lie"}),
+    "shooting": frozenset({"shoot", "fall", "lie", "flee", "run", "burn"}),
+    "threatening": frozenset({"threaten", "flee"}),
+    "riot": frozenset({"riot", "run", "throw", "hit", "fight"}),
+    "abuse": frozenset({"abuse", "hit", "fight"}),
+    "arrest": frozenset({"arrest", "fall", "lie", "hit"}),
+    "stealing": frozenset({"snatch", "put", "flee", "lose"}),
+    "shoplifting": frozenset({"snatch", "hide", "put", "flee"}),
+    "burglary": frozenset({"break", "climb", "hit"}),
+    "glance": frozenset({"peer", "approach", "stand", "fall"}),
+    "vandalism": frozenset({"break", "hit", "fight", "fall"}),
+    "arson": frozenset({"ignite", "burn", "rise", "flee", "run", "put"}),
+    "throwing": frozenset({"throw", "hit", "fall", "lie"}),
+    "teasing": frozenset({"tease", "hit", "run"}),
+    "bumping": frozenset({"bump", "fall", "lie", "crash", "hit", "rise", "stop"}),
+    "traffic": frozenset({"drive", "walk", "move", "stop", "run"}),
 }
 """What those in an event of a category do."""
 
@@ -199,7 +273,7 @@ CATEGORY_CUES: dict[str, re.Pattern[str]] = {
     ),
     "assault": re.compile(
         r"\bassault\w*|\battack\w*|\bbeat(?:s|en|ing)?\b|\bviolence against"
-        r"|\bpush(?:es|ed|ing)?\b|\bshov(?:es|ed|ing)\b"
+        r"|\bpush(?:es|ed|ing)?\b(?! along| (?:an? |the )?(?:\w+ )?(?:cart|trolley))|\bshov(?:es|ed|ing)\b"
     ),
     "robbery": re.compile(
         r"\brob(?:s|bed|bing|bery)\b|\bsnatch\w*|\bsteal\w*|\bstole\b|\btheft\b|\bthief\b|\bmugg\w+|hands by force"
@@ -215,6 +289,39 @@ CATEGORY_CUES: dict[str, re.Pattern[str]] = {
     ),
     "explosion": re.compile(r"\bexplo\w+|\bblast\w*|\bblows? up\b|\bdetonat\w+|\bburst out\b"),
     "fire": re.compile(r"(?<!ball of )\bfire\b(?! and debris)|\bflames?\b|\bburn(?:s|ing|t)?\b|\bblaze\b|\barson\b"),
+    "shooting": re.compile(
+        r"\bshooting\b|\bshoots?\b|\bshot (?:by|at|down)\b|\bgun\w*|\bfirearm|\bfires? (?:a|the) (?:weapon|pistol|shot)"
+    ),
+    "threatening": re.compile(r"\bthreaten\w*|\bintimidat\w+"),
+    "riot": re.compile(r"\briot\w*|\bunrest\b"),
+    "abuse": re.compile(r"\babus\w+|\bmaltreat\w*|\bcruel\w*"),
+    "arrest": re.compile(r"\barrest\w*|\bhandcuff\w*|\bled (?:away|off)\b|\bleads? \w+ (?:away|off)\b"),
+    "stealing": re.compile(
+        r"\bunwatched\b|\bpickpocket\w*|\bput down by\b.{0,140}\bstol|\b(?:steals?|stole|takes?)\b.{0,140}\bput down\b"
+        r"|\bwithout (?:any )?force\b|\bstealing(?= is abnormal|[.]|$)|\bin secret and\b|looks away and notices nothing"
+    ),
+    "shoplifting": re.compile(
+        r"\bshoplift\w*|\b(?:off|from) the shelf\b|\bhid\w* .{0,40}under (?:the|his|her) jacket"
+        r"|\bwithout paying|\bnot paid for"
+    ),
+    "burglary": re.compile(
+        r"\bburgla\w+|\bbreak(?:s|ing)? in(?:to)?\b|\bbroke in(?:to)?\b|\bbreak-in\b"
+        r"|\bforc(?:es|ed|ing) (?:open )?(?:a|the) (?:\w+ )?(?:window|door|shutter)"
+        r"|\bclimb(?:s|ed|ing)? in(?:to|side)?\b"
+    ),
+    "glance": re.compile(r"\bglanc(?:es?|ed|ing)\b|\bpeer(?:s|ed|ing)?\b|\bpeek\w*|over (?:the|his|her|a) shoulder"),
+    "vandalism": re.compile(r"\bvandal\w*|\bdamag(?:es|ed|ing)\b|\bdestroys?\b|\bsmash\w*|\bbreaks? off\b"),
+    "arson": re.compile(r"\barson\w*|\bon fire on purpose|\b(?:sets?|setting|set) .{0,40}on fire\b|\bputs? a light to"),
+    "throwing": re.compile(
+        r"\bthrowing\b|\bthrown at\b|\b(?:throws?|threw|hurls?)\b (?:an? |the )?(?:\w+ )?"
+        r"(?:stones?|bottles?|objects?|bricks?|things?)\b"
+    ),
+    "teasing": re.compile(r"\bteas(?:es?|ed|ing)\b|\bpok(?:es?|ed|ing)\b|\btaunt\w*|\bmock(?:s|ed|ing)?\b"),
+    "bumping": re.compile(r"\bbump\w*|\b(?:walk|run)s? into (?:each other|one another)"),
+    "traffic": re.compile(
+        r"\bwrong (?:side|way|lane)\b|\bagainst the traffic|\binto the traffic|\bdanger to traffic"
+        r"|\btraffic (?:danger|hazard)|\bbetween (?:\w+ )?(?:moving|driving) (?:cars|vehicles)|\brules of traffic"
+    ),
     "abandoned object": re.compile(
         r"\babandon\w*|\bunattended\b|\b(?:left|leaves|stays|leaving) behind\b|goes away and nobody|away without it"
         r"|\b(?:puts?|leaves?|placed|left|leaving)\b(?!.{0,60}\bpick).{0,40}\b(?:bag|suitcase|package|luggage|parcel)\b"
@@ -233,8 +340,28 @@ COVERS: dict[str, frozenset[str]] = {
     "assault": frozenset({"falling", "running"}),
     "fire": frozenset({"running"}),
     "cycling": frozenset({"running", "driving"}),
+    "shooting": frozenset({"assault", "falling", "running", "fire"}),
+    "threatening": frozenset({"assault", "fighting", "running"}),
+    "riot": frozenset({"assault", "fighting", "running", "throwing", "vandalism", "collision", "falling"}),
+    "abuse": frozenset({"assault", "fighting", "falling"}),
+    "arrest": frozenset({"assault", "falling", "running"}),
+    "stealing": frozenset({"robbery", "abandoned object", "assault", "fighting", "running"}),
+    "shoplifting": frozenset({"robbery", "stealing", "abandoned object"}),
+    "burglary": frozenset({"vandalism", "robbery", "assault", "stealing"}),
+    "glance": frozenset({"assault", "robbery", "stealing"}),
+    "vandalism": frozenset({"assault", "fighting", "collision"}),
+    "arson": frozenset({"fire", "running", "vandalism"}),
+    "throwing": frozenset({"assault", "collision", "falling"}),
+    "teasing": frozenset({"assault", "fighting"}),
+    "bumping": frozenset({"collision", "falling", "assault"}),
+    "traffic": frozenset({"driving", "running", "collision"}),
 }
 """What is part of telling a category and no category of its own then: the victim of an assault falls."""
+NAMES = re.compile(
+    r"\b(?:(running|cycling|driving|falling|shooting|threatening|riot|abuse|arrest|stealing|shoplifting|burglary|glance"
+    r"|vandalism|arson|throwing|teasing|bumping|traffic))\b"
+)
+"""Categories by their bare names, where an answer names its category outright."""
 SUPPOSED = re.compile(r"\b(?:could|may|might|can(?! be seen)|perhaps|possibly|likely|probably|should|would|if)\b")
 NEGATED = re.compile(
     r"\b(?:no|not|nobody is|no one is|without|never|nor)\s+(?:(?:sign|evidence|trace)s?\s+of\s+)?"

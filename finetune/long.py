@@ -133,7 +133,8 @@ def _shifted(truth: SceneTruth, frames: int, ids: int) -> SceneTruth:
         facts = {k: v + ids if k in ("victim_id", "victim_of") else v for k, v in one.facts.items()}
         seen = one.first_frame >= 0
         first, last = (one.first_frame + frames, one.last_frame + frames) if seen else (-1, -1)
-        return replace(one, id=one.id + ids, facts=facts, first_frame=first, last_frame=last)
+        path = [[round(t + frames / truth.fps, 2), x, y] for t, x, y in one.path]
+        return replace(one, id=one.id + ids, facts=facts, first_frame=first, last_frame=last, path=path)
 
     def event(one: EventTruth) -> EventTruth:
         start, end = one.start_frame + frames, one.end_frame + frames

@@ -22,6 +22,7 @@ from finetune.lexicon import (
     MOTION,
     MOTIONS,
     MOTOR,
+    NAMES,
     NEGATED,
     PART_OF,
     PASSIVE,
@@ -137,7 +138,7 @@ def _categories(sentence: str) -> set[str]:
     named = re.search(r"(?:anomal\w*|abnormal\w*|happens|category|event)[^:]{0,20}:\s*(.+)", sure)
     if named or len(sure.split()) <= 3:  # "an anomaly: running", or the bare name
         words = named[1] if named else sure
-        found |= {name for name in ("running", "cycling", "driving", "falling") if re.search(rf"\b{name}\b", words)}
+        found |= set(NAMES.findall(words))
     if STRUCK.search(sure):
         kinds = {KIND_OF[word] for word in re.findall(r"[a-z-]+", sentence) if word in KIND_OF}
         found.add("collision" if kinds & MOTOR else "assault")
@@ -220,7 +221,7 @@ def _assign_parts(
     if passive and motion in TRANSITIVE | {"put", "fall"}:
         _set(subject, "whom")
         for group in later[:2]:
-            led_in = re.search(r"\b(by|from) (?:an? |the |another )?(?:\w+ )?$", part[: group[0].start])
+            led_in = re.search(r"\b(by|from|at) (?:an? |the |another )?(?:\w+ )?$", part[: group[0].start])
             if led_in:
                 _set(group, "who" if led_in[1] == "by" else "whom")
         return
@@ -258,8 +259,15 @@ def _groups(part: str, mentions: list[Mention]) -> list[list[Mention]]:
             if groups
             else "x"
         )
-        if groups and _JOINED.match(gap):
+        if groups and _JOINED.match(gap) and not _begins_anew(part, groups[-1][0], mention):
             groups[-1].append(mention)
         else:
             groups.append([mention])
     return groups
+
+
+def _begins_anew(part: str, before: Mention, mention: Mention) -> bool:
+    """Whether the mention after an object and "and" has a verb of its own: "hugs a man and a car drives"."""
+    verbs = list(MOTION.finditer(part[: before.start]))
+    follows = MOTION.match(part, mention.end + len(part[mention.end :]) - len(part[mention.end :].lstrip()))
+    return bool(verbs) and len(part[verbs[-1].end() : before.start].split()) <= 3 and follows is not None

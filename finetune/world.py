@@ -122,14 +122,16 @@ def _some_frames(scene: Scene, rng: np.random.Generator, count: int) -> np.ndarr
     return np.sort(np.concatenate([hot, rng.choice(others, min(count - len(hot), len(others)), replace=False)]))
 
 
-def build_clip(path: Path, seed: int, frames: int | None = None, size: int = 224, wide: bool = False) -> None:
+def build_clip(
+    path: Path, seed: int, frames: int | None = None, size: int = 224, wide: bool = False, rich: bool = False
+) -> None:
     """Render scene `seed` and write it to `path` (replaced atomically).
 
     Args:
         frames: so many of its frames, without views of instances; if None, all that the analysis would score.
-        wide: draw views of other benchmark families too.
+        wide: draw views of other benchmark families too. rich: more kinds of events, and more of normal life.
     """
-    scene = sample_scene(seed, wide=wide)
+    scene = sample_scene(seed, wide=wide, rich=rich)
     rng = np.random.default_rng((seed, 1))
     quality = int(rng.integers(45, 96))
     if frames is None:
@@ -191,9 +193,11 @@ class WorldCache:
     as much as drawing a hundred frames of it, and a vision tower learns more from many scenes than from many frames.
     """
 
-    def __init__(self, folder: Path, *, clips: int, seed: int, frames: int | None = None, wide: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, clips: int, seed: int, frames: int | None = None, wide: bool = False, rich: bool = False
+    ) -> None:
         self.folder = folder
-        self.frames, self.wide = frames, wide
+        self.frames, self.wide, self.rich = frames, wide, rich
         self.paths = [folder / f"{number:07d}.npz" for number in range(seed, seed + clips)]
         self._seeds = list(range(seed, seed + clips))
 
@@ -207,7 +211,7 @@ class WorldCache:
         done = len(self.paths) - len(todo)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context) as pool:
-            build = functools.partial(build_clip, frames=self.frames, wide=self.wide)
+            build = functools.partial(build_clip, frames=self.frames, wide=self.wide, rich=self.rich)
             for _ in pool.map(build, *zip(*todo, strict=True), chunksize=8) if todo else ():
                 done += 1
                 yield done

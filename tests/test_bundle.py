@@ -85,12 +85,20 @@ def test_the_card_says_what_is_not_reached_and_what_was_tried(tmp_path: Path) ->
     assert "| ece | 0.200 | ≤ 0.10, **not reached** |" in plain
     assert "| rouge_l | 0.500 |  |" in plain
     assert "real footage" not in plain.split("What it measures")[1]
+    assert "not taught" not in plain
     (tmp_path / "real.json").write_text(json.dumps({"n_clips": 150, "clip_auc": 0.7, "clip_auc_ci95": [0.6, 0.8]}))
+    rows = 'name,label,highest,called,judgement,error\na.mp4,,0.91,1,"Yes, there is: fire.",\nb.mp4,1,0.2,0,No.,\n'
+    (tmp_path / "real_clips.csv").write_text(rows)
+    untaught = {"n_clips": 100, "frame_auc": 0.8, "clip_auc": 0.7, "pixel_auc": 0.9, "ece": 0.1}
+    (tmp_path / "untaught.json").write_text(json.dumps(untaught))
     (tmp_path / "tried.md").write_text("- A longer run.\n")
     write_card(tmp_path, 960_000, metrics)
     card = (tmp_path / "CARD.md").read_text()
     assert "150 clips of two seconds" in card
     assert "| clip_auc | 0.700 | ≥ 0.82, **not reached** | 0.600 to 0.800 |" in card
+    assert "| a.mp4 | 0.910 | abnormal | Yes, there is: fire. |" in card
+    assert "| frame_auc | 0.800 |  | ROC-AUC over all frames |" in card
+    assert "b.mp4" not in card  # a labelled clip is in the numbers above
     assert card.endswith("## What was tried\n\n- A longer run.\n")
 
 
@@ -98,7 +106,8 @@ def test_legs_never_train_on_what_another_measures() -> None:
     recipes = [BundleRecipe(), second_leg(Path("first"))]
     trained = [range(r.seed, r.seed + r.clips) for r in recipes]
     trained += [range(r.seen_seed, r.seen_seed + r.seen_clips) for r in recipes]
-    trained += [range(r.segmenter.n_scenes) for r in recipes]
+    masks = [stretch for r in recipes for stretch in r.segmenter]
+    trained += [range(m.first_scene, m.first_scene + m.n_scenes) for m in masks]
     for recipe in recipes:
         for first, count in (
             (recipe.calibration_seed, recipe.calibration_clips),

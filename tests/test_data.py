@@ -68,6 +68,16 @@ def test_scenes_that_do_not_pair_up_are_refused(tmp_path: Path, spare: str, sent
     assert "'two'" in str(caught.value)
 
 
+def test_clips_of_which_nothing_is_known_are_taken_only_where_that_is_enough(tmp_path: Path) -> None:
+    touch(tmp_path / "b.mp4", tmp_path / "a.mkv", tmp_path / "notes.txt")
+    assert [(clip.name, clip.label, clip.truth) for clip in read_data(tmp_path, plain=True)] == [
+        ("a.mkv", None, None),
+        ("b.mp4", None, None),
+    ]
+    with pytest.raises(DataError, match="negative class named `normal`"):
+        read_data(tmp_path)
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere does not exist"):
         read_data(tmp_path / "nowhere")

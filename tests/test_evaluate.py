@@ -15,6 +15,7 @@ import pytest
 
 from finetune import evaluate as evaluation
 from finetune import measure
+from finetune.__main__ import main
 from finetune.crew import Crew
 from finetune.data import read_data
 from finetune.measure import ClipResult
@@ -301,6 +302,19 @@ def test_class_folders_give_clip_metrics_only(tmp_path: Path, tiny_stack: ModelS
     assert metrics.n_clips == 2
     assert set(metrics.values) == {"clip_auc", "accuracy", "ece"}
     assert metrics.values["clip_auc"] == 0.5  # the same picture in both classes
+
+
+def test_clips_without_a_label_are_told_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clip(tmp_path / "data/street.mp4", moving_square())
+    out = tmp_path / "metrics.json"
+    assert main(["evaluate", "--data", str(tmp_path / "data"), "--out", str(out)]) == 0
+    told, counted = capsys.readouterr().out.splitlines()
+    (row,) = evaluation.unlabelled_rows(evaluation.clip_table_of(out))
+    assert told.startswith(f"street.mp4           highest {float(row['highest']):.4f}, ")
+    assert told.endswith(row["judgement"])
+    assert row["judgement"].startswith(("Yes", "No"))
+    assert counted.startswith("1 clips measured, 0 failed")
+    assert json.loads(out.read_text(encoding="utf-8")) == {"n_clips": 1, "n_failed": 0}
 
 
 def test_a_drawn_scene_with_the_segmenter(tmp_path: Path, tiny_stack: ModelStack) -> None:

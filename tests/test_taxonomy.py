@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune.scenes import RICH
 from finetune.scenes.truth import ANOMALIES
 from tests.store_support import empty_store
 from workbench.corrections import history, log, taxonomy
@@ -25,9 +26,11 @@ VIEW_7 = ("Glance", "Stealing", "Teasing", "Collide", "Threaten", "Throw", "Traf
 
 def test_the_names_of_all_data_sets_mean_something(tmp_path: Path) -> None:
     kinds = taxonomy.load_taxonomy(empty_store(tmp_path))
-    assert kinds.unknown([*UCF_13.split(), *XD_6, *VIEW_7, *ANOMALIES]) == []
+    assert kinds.unknown([*UCF_13.split(), *XD_6, *VIEW_7, *ANOMALIES, *RICH]) == []
     assert kinds.resolve("road_accident") == kinds.resolve("RoadAccidents") == kinds.resolve("Car Accident")
     assert kinds.unknown(["Fighting", "juggling", "juggling"]) == ["juggling"]
+    drawn = {kinds.resolve(name) for name in (*ANOMALIES, *RICH)}
+    assert drawn == {category for category in kinds.categories if "street world" in category.sources}
     names = {"UCF-Crime": UCF_13.split(), "XD-Violence": XD_6, "VIEW360+": VIEW_7}
     for source, words in names.items():
         meant = {kinds.resolve(word) for word in words}
@@ -68,7 +71,7 @@ def test_an_earlier_store_is_given_what_is_new_once_and_keeps_what_people_made_o
     stealing, teasing = kinds.resolve("steal"), kinds.resolve("teasing")
     assert stealing is not None
     assert stealing.synonyms == ("theft", "pinching", "steal")
-    assert (stealing.parent, stealing.sources) == ("violence", ("UCF-Crime", "VIEW360+"))
+    assert (stealing.parent, stealing.sources) == ("violence", ("UCF-Crime", "VIEW360+", "street world"))
     assert teasing == before.resolve("teasing")
     assert len({category.id for category in kinds.categories}) == len(kinds.categories)
     taxonomy.change_category(store, "stealing", annotator="ann", synonyms=["theft"])

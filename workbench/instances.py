@@ -42,6 +42,8 @@ _KINDS = (
     ("truck", ("truck", "lorry")),
     ("bus", ("bus",)),
     ("dog", ("dog",)),
+    ("cat", ("cat",)),
+    ("cart", ("cart", "trolley")),
     ("bag", ("bag", "backpack", "suitcase", "handbag")),
     ("fire", ("fire", "flame", "flames", "smoke", "explosion", "fireball")),
 )

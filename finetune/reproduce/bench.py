@@ -57,7 +57,7 @@ class Sizes:
     scorer_steps: int = 300
     language_steps: int = 150
     chat_steps: int = 300
-    chat_batch: int = 12
+    chat_batch: int = 6
     seeds: int = 3
     replicates: int = 1000
 

@@ -12,15 +12,15 @@ import numpy as np
 
 from .camera import Camera
 from .canvas import Canvas, fixed
-from .effects import _Spot
+from .effects import Spot
 from .palette import Light
 from .plan import Cast, EventDraft, Plan
-from .stories import Story, _crossing, stage
+from .stories import Story, crossing, stage
 
 CORNERS = 28
 
 
-class Water(_Spot):
+class Water(Spot):
     """A puddle that spreads over the ground from `start` on, up to `size` metres to each side within `grow_s`."""
 
     def __init__(self, *place: float | int, size: float, grow_s: float, entity: int, seed: int) -> None:
@@ -76,7 +76,7 @@ def hurry(plan: Plan) -> None:
     """People run for their train, as they do on a platform every day."""
     for _ in range(1 + plan.chance(0.5)):
         start = plan.uniform(-0.1, 0.7) * plan.seconds
-        walk = _crossing(plan, start, plan.uniform(3.6, 5.0), plan.lane(0.1, 0.9))
+        walk = crossing(plan, start, plan.uniform(3.6, 5.0), plan.lane(0.1, 0.9))
         plan.person(walk.track(plan.n), "bystander", "runs")
 
 

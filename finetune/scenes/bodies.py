@@ -56,7 +56,8 @@ J = {name: i for i, name in enumerate(JOINTS)}
 
 @dataclass(frozen=True)
 class Style:
-    """What a person wears and is built like; colours are names of `palette.COLOURS`, `height` in metres."""
+    """What a person wears and is built like; colours are names of `palette.COLOURS`, `height` in metres; `head` is
+    the size of the head to that of a grown person's of this height."""
 
     upper: str
     lower: str
@@ -66,6 +67,7 @@ class Style:
     girth: float = 1.0
     hat: str | None = None
     backpack: str | None = None
+    head: float = 1.0
 
 
 def gait(track: Track, height: float, phase: float) -> np.ndarray:
@@ -158,6 +160,7 @@ class Person:
         self.style = style
         self.pose = gait(track, style.height, phase)
         self.seat: np.ndarray | None = None
+        self.lift: np.ndarray | None = None  # metres above the ground in every frame, for who jumps or climbs
         self.present = np.ones(len(track.x), dtype=bool)
 
     def act(self, start: int, end: int, ramp: int, **channels: float | np.ndarray) -> None:
@@ -177,6 +180,8 @@ class Person:
         """Compute pixels of all joints in all frames."""
         local = skeleton(self.pose, self.style.height, self.seat)
         world = to_world(local, self.track)
+        if self.lift is not None:
+            world[..., 2] += self.lift[:, None]
         self.world = world
         pixels = camera.project(world)
         self.points = fixed(pixels)
@@ -235,9 +240,9 @@ class Person:
             canvas.limb(p[J["pack"]], p[J["pack"]], 0.19 * m, 0.19 * m, paint["pack"])
         head, brow = p[J["head"]], p[J["brow"]]
         canvas.limb(p[J["neck"]], head, 0.05 * m, 0.06 * m, paint["skin"])
-        canvas.disc(*head, 0.115 * m, paint["hair"])
+        canvas.disc(*head, 0.115 * m * self.style.head, paint["hair"])
         if not away:
-            canvas.disc(brow[0], brow[1] + int(0.06 * m * 16), 0.088 * m, paint["skin"])
+            canvas.disc(brow[0], brow[1] + int(0.06 * m * 16), 0.088 * m * self.style.head, paint["skin"])
         self._arm(canvas, p, near, m, paint["upper"])
 
     def _arm(self, canvas: Canvas, p: list[tuple[int, int]], side: str, m: float, colour: Colour) -> None:

@@ -10,12 +10,14 @@ from .bodies import CHANNEL, Person
 from .canvas import Canvas
 from .effects import Bag
 from .plan import Cast, EventDraft, Plan
+from .rich import STILL
 from .texts import Writer, appearance
 from .truth import EntityTruth, EventTruth, SceneTruth, VideoText
 
 if TYPE_CHECKING:
     from .scene import Scene
 
+PATH_POINTS = 8
 FEW_PIXELS = 12  # an entity with fewer visible pixels than this (at 240 rows) counts as not visible
 
 
@@ -127,7 +129,33 @@ def _entity(scene: Scene, plan: Plan, entity: int, cast: Cast, seen: np.ndarray)
     motion = cast.verb
     if moves and direction != "in place":
         motion += f" {heading_words(direction)}"
-    return EntityTruth(entity, cast.kind, cast.role, appearance(cast.kind, facts), motion, facts, first, last)
+    return EntityTruth(
+        entity,
+        cast.kind,
+        cast.role,
+        appearance(cast.kind, facts),
+        motion,
+        facts,
+        first,
+        last,
+        _path(scene, cast.thing, frames),
+    )
+
+
+def _path(scene: Scene, thing: Any, frames: np.ndarray) -> list[list[float]]:
+    """Up to `PATH_POINTS` of (seconds, x, y) over the frames in which a thing is seen; see `EntityTruth.path`."""
+    if not len(frames):
+        return []
+    pad, (wide, high) = scene.view.camera.pad, scene.inner
+    picked = frames[np.unique(np.linspace(0, len(frames) - 1, PATH_POINTS).round().astype(int))]
+    path = []
+    for i in picked.tolist():
+        px, py = _place(thing, i)
+        x, y = (px - pad) / wide, (py - pad) / high
+        if scene.view.rows is not None:
+            y = float(np.searchsorted(scene.view.rows, y * high)) / len(scene.view.rows)
+        path.append([round(i / scene.fps, 2), round(min(max(x, 0.0), 1.0), 3), round(min(max(y, 0.0), 1.0), 3)])
+    return path
 
 
 def _speed(cast: Cast, first: int, last: int) -> str:
@@ -164,7 +192,7 @@ def _event(
     onset = start / plan.n
     direction = (
         _direction(lead, start, end - 1)
-        if draft.category not in ("fighting", "assault", "abandoned object")
+        if draft.category not in ("fighting", "assault", "abandoned object", *STILL)
         else "in place"
     )
     agents = draft.who or ids[:1]

@@ -11,7 +11,7 @@ from .palette import COLOURS, Light
 from .track import Track
 
 
-class _Spot:
+class Spot:
     """Something at a fixed place on the ground, with an on/off span in frames."""
 
     def __init__(self, entity: int, x: float, z: float, start: int, end: int, n: int, fps: float, seed: int) -> None:
@@ -30,7 +30,7 @@ class _Spot:
         """Light throws no shadow."""
 
 
-class Fire(_Spot):
+class Fire(Spot):
     """Flickering flames with rising smoke; grows over `grow_s` seconds from `start` to `size` metres wide."""
 
     def __init__(self, *place: float | int, size: float = 0.9, grow_s: float = 2.5, entity: int, seed: int) -> None:
@@ -88,7 +88,7 @@ class Fire(_Spot):
                 canvas.poly(fixed(tongue), paint)
 
 
-class Container(_Spot):
+class Container(Spot):
     """A crate or bin that stands there from the first frame on: what burns or blows up."""
 
     def prepare(self, camera: Camera, light: Light) -> None:
@@ -120,7 +120,7 @@ class Container(_Spot):
         canvas.poly(self.lid, self.top)
 
 
-class Explosion(_Spot):
+class Explosion(Spot):
     """A flash, a fire ball, flying debris and a cloud of smoke that thins until `end`."""
 
     def __init__(self, *place: float | int, size: float = 1.6, entity: int, seed: int) -> None:
@@ -167,7 +167,7 @@ class Explosion(_Spot):
                 canvas.disc(int(x * 16), int(y * 16), self.metre * (0.03 + 0.025 * abs(s)), (50, 44, 40))
 
 
-class Debris(_Spot):
+class Debris(Spot):
     """The burst of a crash: a short white flash, bits and dust."""
 
     def prepare(self, camera: Camera, light: Light) -> None:
@@ -208,13 +208,8 @@ class Bag:
 
     def prepare(self, camera: Camera, light: Light) -> None:
         """Follow the hands, then fix pixels."""
-        n = len(self.place)
-        self.z_order = np.zeros(n)
-        for person, start, end in self.carriers:
-            hand = person.world[start:end, J["hand_r"]].copy()
-            hand[:, 2] -= 0.12
-            self.place[start:end] = hand
-            self.z_order[start:end] = person.track.z[start:end] - hand[:, 1] - 0.05
+        self.z_order = np.zeros(len(self.place))
+        self.follow()
         pixels = camera.project(self.place)
         self.metre = camera.focal / np.maximum(self.place[:, 1], 0.8)
         shape = self.size * np.array([(-0.21, -0.17), (-0.18, 0.1), (0.18, 0.1), (0.21, -0.17)]) * (1, -1)
@@ -227,6 +222,14 @@ class Bag:
         self.paint = light.tone(COLOURS[self.colour])
         self.dark = light.tone(COLOURS[self.colour], 0.6)
         self.shadow = light.shadow
+
+    def follow(self) -> None:
+        """Be where the hands that carry it are."""
+        for person, start, end in self.carriers:
+            hand = person.world[start:end, J["hand_r"]].copy()
+            hand[:, 2] -= 0.12
+            self.place[start:end] = hand
+            self.z_order[start:end] = person.track.z[start:end] - hand[:, 1] - 0.05
 
     def depth(self, i: int) -> float:
         """Just in front of the hand that carries it."""
@@ -248,10 +251,13 @@ class Bag:
 
 
 class Dog:
-    """A dog trotting beside its owner, with a leash to the owner's hand."""
+    """A dog, with a leash to its owner's hand where it has one; `size` 1 is a dog of 0.6 m."""
 
-    def __init__(self, entity: int, track: Track, owner: Person | None, colour: tuple[int, int, int]) -> None:
-        self.entity, self.track, self.owner, self.colour = entity, track, owner, colour
+    def __init__(
+        self, entity: int, track: Track, owner: Person | None, colour: tuple[int, int, int], size: float = 1.0
+    ) -> None:
+        self.entity, self.track, self.owner, self.colour, self.size = entity, track, owner, colour, size
+        self.sink: np.ndarray | None = None  # 1 where it cowers, in every frame
 
     def prepare(self, camera: Camera, light: Light) -> None:
         """Points of trunk, head, tail and four legs for all frames."""
@@ -269,9 +275,12 @@ class Dog:
             local[:, 6 + 2 * k] = np.stack(
                 [f + swing, np.full(n, side), 0.03 + 0.05 * amount * np.cos(phi + shift).clip(0)], -1
             )
-        pixels = camera.project(to_world(local, self.track))
+        if self.sink is not None:
+            local[:, [0, 1, 2, 3, 4, 5, 7, 9, 11], 2] -= 0.2 * self.sink[:, None]
+            local[:, 2:4, 2] -= 0.12 * self.sink[:, None]
+        pixels = camera.project(to_world(local * self.size, self.track))
         self.points = fixed(pixels)
-        self.metre = camera.focal / np.maximum(self.track.z, 0.8)
+        self.metre = self.size * camera.focal / np.maximum(self.track.z, 0.8)
         self.box = np.concatenate([pixels.min(axis=1), pixels.max(axis=1)], axis=1)
         self.seen = (self.box[:, 2] > camera.pad) & (self.box[:, 0] < camera.width - camera.pad) & (self.track.z > 1.2)
         self.paint, self.far = light.tone(self.colour), light.tone(self.colour, 0.75)

@@ -135,11 +135,18 @@ class Plan:
         """The id of the next entity."""
         return len(self.cast) + 1
 
-    def person(self, track: Track, role: str = "bystander", verb: str = "walks", style: Style | None = None) -> Person:
-        """A person on a track."""
+    def person(
+        self,
+        track: Track,
+        role: str = "bystander",
+        verb: str = "walks",
+        style: Style | None = None,
+        kind: str = "person",
+    ) -> Person:
+        """A person (or a `kind` of person) on a track."""
         style = style or self.style()
         person = Person(self.next_id, track, style, self.uniform(0, 6.28))
-        self.enter(person, "person", role, verb, upper=style.upper, lower=style.lower)
+        self.enter(person, kind, role, verb, upper=style.upper, lower=style.lower)
         if style.backpack:
             self.cast[person.entity].facts["backpack"] = style.backpack
         return person

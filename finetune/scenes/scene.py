@@ -14,7 +14,11 @@ from .bodies import Person
 from .canvas import Canvas
 from .crowd import normal_life
 from .describe import describe
+from .logo import Logo
 from .plan import Plan
+from .rich import CONTAINED, RICH, RICH_PLACES, RICH_STORIES
+from .rich_life import rich_life
+from .rich_road import near_miss
 from .road import crash, ride, road_life
 from .stories import SECOND, STORIES
 from .truth import ANOMALIES, CATEGORIES, SceneTruth
@@ -49,6 +53,7 @@ class Scene:
             thing.prepare(plan.view.camera, plan.view.light)
         self._prepare_sensor(camera_noise)
         self.seed = seed
+        self.logo: Logo | None = None
         self.truth: SceneTruth
 
     def _prepare_sensor(self, rng: np.random.Generator) -> None:
@@ -102,6 +107,8 @@ class Scene:
         rgb, ids = self.view.develop(rgb, ids, self.size)
         if self.clock is not None:
             self._stamp(rgb, i)
+        if self.logo is not None:
+            self.logo.burn(rgb)
         if self.jpeg is not None:
             coded = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg])[1]
             rgb = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
@@ -144,31 +151,35 @@ def sample_scene(
     size: tuple[int, int] = (320, 240),
     fps: int | None = None,
     wide: bool = False,
+    rich: bool = False,
 ) -> Scene:
     """The scene of a seed. Without `category`, half of the scenes are normal. `seconds` is the range of lengths.
 
-    Views of `wide.py` are drawn when they are named, or as often as others when `wide` is set; views and categories of
-    `beyond.py` only when they are named.
+    Views of `wide.py` are drawn when they are named, or as often as others when `wide` is set. Categories of `rich.py`
+    are drawn when they are named, or as often as others when `rich` is set, which adds more of normal life and burnt-in
+    logos too. Views and categories of `beyond.py` are drawn only when they are named.
 
     Raises `InputError` for an unknown category or view, or a category that cannot happen in the view.
     """
-    if category is not None and category not in (*CATEGORIES, *BEYOND_STORIES):
-        raise InputError(f"There is no category {category!r}; choose one of: {', '.join(CATEGORIES)}.")
+    if category is not None and category not in (*CATEGORIES, *RICH, *BEYOND_STORIES):
+        raise InputError(f"There is no category {category!r}; choose one of: {', '.join((*CATEGORIES, *RICH))}.")
     if view is not None and view not in (*VIEWS, *WIDE_VIEWS, *BEYOND_VIEWS):
         raise InputError(f"There is no view {view!r}; choose one of: {', '.join((*VIEWS, *WIDE_VIEWS))}.")
     scene = None
     for attempt in range(TRIES):
         rng = np.random.default_rng((seed, attempt))
-        scene = _compose(rng, seed, category, seconds, view, size, fps, wide)
+        scene = _compose(rng, seed, category, seconds, view, size, fps, wide, rich)
         if scene is not None:
             return scene
     raise InputError(f"Seed {seed} gives no visible event in {seconds} seconds; ask for a longer clip or another seed.")
 
 
 def _on_the_road(plan: Plan, category: str) -> None:
-    """A drive, with a crash ahead or without."""
+    """A drive, with a crash or a danger ahead or without."""
     if category != "normal":
-        plan.events.append(crash(plan, plan.uniform(0.25, 0.65) * plan.seconds, 0.0))
+        plan.events.append(
+            (near_miss if category == "traffic" else crash)(plan, plan.uniform(0.25, 0.65) * plan.seconds, 0.0)
+        )
     road_life(plan, lead=category == "normal" and plan.chance(0.6))
     ride(plan)
 
@@ -182,16 +193,18 @@ def _compose(
     size: tuple[int, int],
     fps: int | None,
     wide: bool,
+    rich: bool,
 ) -> Scene | None:
     """One attempt; None when the event turns out to be hidden."""
-    stories = STORIES | BEYOND_STORIES
+    stories, wide_places = STORIES | RICH_STORIES | BEYOND_STORIES, WIDE_PLACES | RICH_PLACES
     if category is None:
-        kinds = BEYOND_STORIES if view_name in BEYOND_VIEWS else ANOMALIES
-        options = [c for c in kinds if view_name is None or view_name in (*stories[c][1], *WIDE_PLACES.get(c, ()))]
+        usual = (*ANOMALIES, *RICH) if rich else ANOMALIES
+        kinds = tuple(BEYOND_STORIES) if view_name in BEYOND_VIEWS else usual
+        options = [c for c in kinds if view_name is None or view_name in (*stories[c][1], *wide_places.get(c, ()))]
         category = "normal" if rng.random() < 0.5 else options[int(rng.integers(len(options)))]
     places = VIEWS if category == "normal" else stories[category][1]
     if wide or view_name in WIDE_VIEWS:
-        places = (*places, *(WIDE_VIEWS if category == "normal" else WIDE_PLACES.get(category, ())))
+        places = (*places, *(WIDE_VIEWS if category == "normal" else wide_places.get(category, ())))
     if category == "normal" and view_name in BEYOND_VIEWS:
         places = BEYOND_VIEWS
     if view_name is not None and view_name not in places:
@@ -205,18 +218,25 @@ def _compose(
     if name == "dashcam":
         _on_the_road(plan, category)
     elif category == "normal":
-        normal_life(plan, 1.3)
+        if rich:
+            rich_life(plan, int(rng.integers(1, 4)))
+        normal_life(plan, 0.7 if rich else 1.3)
     else:
         at = plan.uniform(0.17, 0.72) * plan.seconds
         plan.events.append(stories[category][0](plan, at, plan.uniform(1.8, 6.0)))
-        others = [c for c in SECOND if c != category and name in STORIES[c][1]]
+        others = [c for c in SECOND if c not in (category, *CONTAINED.get(category, ())) and name in STORIES[c][1]]
         if plan.chance(0.12) and others and plan.seconds > 7 and category not in ("explosion", "collision"):
             other = STORIES[others[int(rng.integers(len(others)))]][0]
             plan.events.append(other(plan, plan.uniform(0.3, 0.65) * plan.seconds, plan.uniform(1.8, 4.0)))
+        if rich and plan.chance(0.5):
+            rich_life(plan, 1)
         normal_life(plan, 0.7, special=plan.chance(0.3))
     if name in BEYOND_VIEWS:
         hurry(plan)
     scene = Scene(plan, seed, rng, size)
+    if rich:
+        scene.logo = Logo.of_chance(rng, size)
+        scene.conditions["logo"] = scene.logo is not None
     truth = describe(scene, plan, category, name, rng)
     if truth is None:
         return None

@@ -23,11 +23,12 @@ def stage(plan: Plan, low: float = 0.15, high: float = 0.75, reach: float = 0.7)
     return plan.spot_free(low, high, reach)
 
 
-def _side(plan: Plan) -> int:
+def either_side(plan: Plan) -> int:
+    """1 or -1: from the left or from the right."""
     return 1 if plan.chance(0.5) else -1
 
 
-def _crossing(plan: Plan, at: float, speed: float, z: float, length: float = 0.0) -> Walk:
+def crossing(plan: Plan, at: float, speed: float, z: float, length: float = 0.0) -> Walk:
     """Enter at one edge at `at` seconds and leave at the other; along the avenue as often as across."""
     view = plan.view
     if np.isfinite(view.half) and plan.chance(0.5):
@@ -35,7 +36,7 @@ def _crossing(plan: Plan, at: float, speed: float, z: float, length: float = 0.0
         if way[0][1] > way[-1][1] and plan.chance(0.5):
             way.reverse()  # who comes from far off is small for long
     else:
-        s = _side(plan)
+        s = either_side(plan)
         e = plan.edge(z) + length
         way = [(-s * e, z), (s * e, z)]
     walk = plan.walk(*way[0], start_s=at)
@@ -47,7 +48,7 @@ def _crossing(plan: Plan, at: float, speed: float, z: float, length: float = 0.0
 def running(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001 - the run lasts as long as it lasts
     """Somebody runs across the walkway."""
     z = plan.lane(0.1, 0.9)
-    walk = _crossing(plan, at, plan.uniform(3.6, 5.0), z)
+    walk = crossing(plan, at, plan.uniform(3.6, 5.0), z)
     runner = plan.person(walk.track(plan.n), "perpetrator", "runs")
     return EventDraft("running", plan.frame(at), plan.n, [runner.entity])
 
@@ -55,7 +56,7 @@ def running(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001
 def cycling(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001
     """A bicycle where only people on foot should be."""
     z = plan.lane(0.1, 0.9)
-    walk = _crossing(plan, at, plan.uniform(2.6, 4.0), z, 0.8)
+    walk = crossing(plan, at, plan.uniform(2.6, 4.0), z, 0.8)
     rider = plan.cyclist(walk.track(plan.n), "perpetrator")
     return EventDraft("cycling", plan.frame(at), plan.n, [rider.entity])
 
@@ -63,7 +64,7 @@ def cycling(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001
 def driving(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001
     """A vehicle on the walkway."""
     z = plan.lane(0.4, 1.0)
-    walk = _crossing(plan, at, plan.uniform(2.4, 4.2), z, 3.0)
+    walk = crossing(plan, at, plan.uniform(2.4, 4.2), z, 3.0)
     car = plan.vehicle(walk.track(plan.n), "perpetrator", str(plan.rng.choice(["car", "car", "van"])))
     plan.cast[car.entity].verb = "drives on " + {"street": "the sidewalk", "plaza": "the plaza"}.get(
         plan.view.name, "the walkway"
@@ -71,7 +72,7 @@ def driving(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001
     return EventDraft("driving", plan.frame(at), plan.n, [car.entity])
 
 
-def _blows(plan: Plan, person: Person, start: float, end: float, rate: float, kicks: bool = True) -> None:
+def blows(plan: Plan, person: Person, start: float, end: float, rate: float, kicks: bool = True) -> None:
     """Punches (and kicks) at random moments in [start, end) seconds, over a raised guard."""
     fps = plan.fps
     person.act(
@@ -126,7 +127,7 @@ def fighting(plan: Plan, at: float, length: float) -> EventDraft:
             walk.wait(plan.uniform(0.1, 0.5))
             walk.go(side * plan.edge(z), z, plan.uniform(1.2, 1.8))
         person = plan.person(walk.track(plan.n, 0.15), "perpetrator", "punches and kicks")
-        _blows(plan, person, at, end, 1.6)
+        blows(plan, person, at, end, 1.6)
         ids.append(person.entity)
     for a, b in ((0, 1), (1, 0)):
         plan.cast[ids[a]].facts["opponent_id"] = ids[b]
@@ -158,7 +159,7 @@ def collapse(plan: Plan, person: Person, start: float, end: float | None, forwar
 def assault(plan: Plan, at: float, length: float) -> EventDraft:
     """One person beats another, who shields the head and goes down; the attacker leaves."""
     x, z = stage(plan, reach=0.7)
-    side = _side(plan)
+    side = either_side(plan)
     end = min(at + length, plan.seconds)
     toward = 0.0 if side > 0 else np.pi
     strike = at + 0.35
@@ -174,7 +175,7 @@ def assault(plan: Plan, at: float, length: float) -> EventDraft:
     victim_walk = plan.walk(x, z + 0.05, toward + np.pi if plan.chance(0.6) else toward).until(strike)
     victim_walk.slide(x + side * 0.2, z + 0.05, 0.5).until(plan.seconds + 1)
     victim = plan.person(victim_walk.track(plan.n), "victim", "is beaten and falls to the ground")
-    _blows(plan, attacker, strike - 0.15, end - 0.1, 2.2)
+    blows(plan, attacker, strike - 0.15, end - 0.1, 2.2)
     victim.act(
         plan.frame(strike),
         plan.frame(down) + plan.fps,
@@ -193,13 +194,13 @@ def assault(plan: Plan, at: float, length: float) -> EventDraft:
     rises = end + 2.4 < plan.seconds and plan.chance(0.5)
     collapse(plan, victim, down, end - 0.3 if rises else None, 1.0 if facing > 0 else -1.0)
     last = plan.frame(end + 0.4) if rises else plan.n
-    return _pair(plan, EventDraft("assault", plan.frame(at), last, [attacker.entity], [victim.entity]))
+    return pair(plan, EventDraft("assault", plan.frame(at), last, [attacker.entity], [victim.entity]))
 
 
 def robbery(plan: Plan, at: float, length: float) -> EventDraft:
     """Somebody snatches a bag from a walker and runs away with it."""
     x, z = stage(plan, 0.15, 0.75, 0.4)
-    side = _side(plan)
+    side = either_side(plan)
     snatch = min(at + plan.uniform(0.8, 1.2), plan.seconds - 0.6)
     walk_speed = plan.uniform(0.8, 1.1)
     edge = -side * plan.edge(z)
@@ -230,13 +231,13 @@ def robbery(plan: Plan, at: float, length: float) -> EventDraft:
         [victim.entity],
         [bag.entity],
     )
-    return _pair(plan, draft)
+    return pair(plan, draft)
 
 
 def falling(plan: Plan, at: float, length: float) -> EventDraft:
     """A walker collapses and lies; may get up again."""
     x, z = stage(plan, 0.1, 0.8, 0.7)
-    side = _side(plan)
+    side = either_side(plan)
     speed = plan.uniform(0.9, 1.3)
     edge = -side * plan.edge(z)
     rises = plan.chance(0.4) and at + length < plan.seconds - 1.2
@@ -261,7 +262,7 @@ def falling(plan: Plan, at: float, length: float) -> EventDraft:
 def collision(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001 - the wreck stays
     """A car hits a person, or another car, on the road."""
     z = plan.view.road[0]
-    side = _side(plan)
+    side = either_side(plan)
     x = plan.uniform(-0.5, 0.5) * plan.view.camera.half_width(z)
     hit = at + 0.3
     edge = -side * (plan.view.camera.half_width(z) + 5)
@@ -294,7 +295,7 @@ def collision(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG0
     frame = plan.frame(hit)
     plan.effects.append(Debris(0, x, z - 1.0, frame, plan.n, plan.n, plan.fps, int(plan.rng.integers(1 << 30))))
     plan.cast[driver.entity].verb = "crashes into " + ("a person" if variant == "person" else "another car")
-    return _pair(plan, EventDraft("collision", plan.frame(at), plan.n, [driver.entity], [target], variant=variant))
+    return pair(plan, EventDraft("collision", plan.frame(at), plan.n, [driver.entity], [target], variant=variant))
 
 
 def explosion(plan: Plan, at: float, length: float) -> EventDraft:
@@ -302,7 +303,7 @@ def explosion(plan: Plan, at: float, length: float) -> EventDraft:
     x, z = stage(plan, 0.55, 1.0, 0.6)
     end = min(at + max(length, 2.5), plan.seconds)
     blast = plan.spot(Explosion, "explosion", x, z, plan.frame(at), plan.frame(end), size=plan.uniform(1.1, 1.8))
-    _container(plan, x, z, plan.frame(at) + 1)
+    container(plan, x, z, plan.frame(at) + 1)
     flee(plan, x, at)
     return EventDraft("explosion", plan.frame(at), plan.frame(end), [], [], [blast.entity])
 
@@ -313,13 +314,13 @@ def fire(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001 - 
     blaze = plan.spot(
         Fire, "fire", x, z, plan.frame(at), plan.n, size=plan.uniform(0.7, 1.4), grow_s=plan.uniform(1.5, 3.5)
     )
-    _container(plan, x, z, plan.n)
+    container(plan, x, z, plan.n)
     if plan.chance(0.5):
         flee(plan, x, at + 0.8, "fire")
     return EventDraft("fire", plan.frame(at), plan.n, [], [], [blaze.entity])
 
 
-def _container(plan: Plan, x: float, z: float, end: int) -> None:
+def container(plan: Plan, x: float, z: float, end: int) -> None:
     """Put there what burns, from the first frame until `end`."""
     plan.effects.append(Container(0, x, z, 0, end, plan.n, plan.fps, int(plan.rng.integers(1 << 30))))
 
@@ -339,7 +340,7 @@ def flee(plan: Plan, x: float, at: float, danger: str = "explosion") -> None:
 def abandoned(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG001 - the bag stays
     """Somebody puts a bag down and goes away without it."""
     x, z = stage(plan, 0.15, 0.85, 0.75)
-    side = _side(plan)
+    side = either_side(plan)
     speed = plan.uniform(1.0, 1.4)
     edge = -side * plan.edge(z)
     arrive = at - 0.3
@@ -353,7 +354,7 @@ def abandoned(plan: Plan, at: float, length: float) -> EventDraft:  # noqa: ARG0
     return EventDraft("abandoned object", release, plan.n, [person.entity], [], [bag.entity])
 
 
-def _pair(plan: Plan, draft: EventDraft) -> EventDraft:
+def pair(plan: Plan, draft: EventDraft) -> EventDraft:
     """Note in the facts who did it to whom."""
     if draft.who and draft.whom:
         plan.cast[draft.who[0]].facts["victim_id"] = draft.whom[0]

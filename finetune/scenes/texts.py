@@ -10,9 +10,12 @@ import numpy as np
 from .beyond import BEYOND_ANALYSES, BEYOND_DESCRIPTIONS, BEYOND_NORMAL_ANALYSES
 from .phrases import ANALYSES, DESCRIPTIONS, NORMAL_ANALYSES, NORMAL_JUDGEMENTS, NORMAL_SENTENCES, YES
 from .questions import QUESTIONS
+from .rich import LIVELY_ANALYSES, RICH_ANALYSES, RICH_DESCRIPTIONS
 from .truth import QA, ClipCaption, EntityTruth, EventTruth, SceneTruth, VideoText
 from .views import PLACE
 
+PERSONS = ("person", "cyclist", "child", "skater")
+"""Kinds that wear clothes and are counted as people."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 Activity = Callable[[int, int, int], "str | None"]
 WHERE = {
@@ -55,7 +58,7 @@ def article(phrase: str) -> str:
 
 def appearance(kind: str, facts: dict[str, Any]) -> str:
     """How an entity looks, as "a person in a red jacket and black trousers" or "a blue car"."""
-    if kind in ("person", "cyclist"):
+    if kind in PERSONS:
         text = f"a {kind} in {article(facts['upper'])} jacket and {facts['lower']} trousers"
         return text + (f" with {article(facts['backpack'])} backpack" if "backpack" in facts else "")
     if "colour" in facts:
@@ -65,7 +68,7 @@ def appearance(kind: str, facts: dict[str, Any]) -> str:
 
 def short_name(entity: EntityTruth) -> str:
     """A second mention: "the person in red"."""
-    if entity.kind in ("person", "cyclist"):
+    if entity.kind in PERSONS:
         return f"the {entity.kind} in {entity.facts['upper']}"
     if "colour" in entity.facts:
         return f"the {entity.facts['colour']} {entity.kind}"
@@ -127,7 +130,10 @@ class Writer:
 
     def _event(self, event: EventTruth, variant: str) -> None:
         words = self._words(event)
-        descriptions, analyses = DESCRIPTIONS | BEYOND_DESCRIPTIONS, ANALYSES | BEYOND_ANALYSES
+        descriptions, analyses = (
+            DESCRIPTIONS | BEYOND_DESCRIPTIONS | RICH_DESCRIPTIONS,
+            ANALYSES | BEYOND_ANALYSES | RICH_ANALYSES,
+        )
         key = f"{event.category}/{variant}" if f"{event.category}/{variant}" in descriptions else event.category
         event.judgement = pick(self.rng, YES).format(category=event.category)
         body = capital(pick(self.rng, descriptions[key]).format(**words))
@@ -142,7 +148,7 @@ class Writer:
         event.analysis = capital(pick(self.rng, analyses.get(key, analyses.get(event.category, ()))).format(**words))
 
     def _people(self) -> int:
-        return sum(e.kind in ("person", "cyclist") and e.first_frame >= 0 for e in self.truth.entities)
+        return sum(e.kind in PERSONS and e.first_frame >= 0 for e in self.truth.entities)
 
     def _count(self) -> str:
         n = self._people()
@@ -173,12 +179,18 @@ class Writer:
             return VideoText(
                 judgement,
                 description,
-                pick(rng, BEYOND_NORMAL_ANALYSES.get(truth.view, NORMAL_ANALYSES)).format(place=place),
+                pick(rng, self._normal_analyses()).format(place=place),
             )
         names = listing(list(dict.fromkeys(e.category for e in truth.events)))
         judgement = pick(rng, YES).format(category=names)
         description = " ".join(e.description for e in truth.events[:2])
         return VideoText(judgement, description, " ".join(e.analysis for e in truth.events[:2]))
+
+    def _normal_analyses(self) -> tuple[str, ...]:
+        """Why a normal scene is normal; nobody is said to be calm where somebody runs."""
+        if any(e.motion.startswith("runs ") for e in self.truth.entities):
+            return BEYOND_NORMAL_ANALYSES.get(self.truth.view, LIVELY_ANALYSES)
+        return BEYOND_NORMAL_ANALYSES.get(self.truth.view, NORMAL_ANALYSES)
 
     def _clips(self) -> list[ClipCaption]:
         """Captions of the event's part and of normal parts of 2 to 4 seconds."""
@@ -210,7 +222,8 @@ class Writer:
     def _shared_free(self) -> list[QA]:
         truth = self.truth
         n = self._people()
-        cars = [e for e in truth.entities if e.kind in ("car", "van", "truck", "bus") and e.first_frame >= 0]
+        motor = [e for e in truth.entities if e.kind in ("car", "van", "truck", "bus") and e.first_frame >= 0]
+        cars = [e for e in motor if not e.facts.get("parked")]
         car = "Yes, " + listing([e.appearance for e in cars[:2]]) + "." if cars else "No, there is no moving vehicle."
         people = f"{capital(self._count())} {'is' if n == 1 else 'are'} visible."
         return [
@@ -262,7 +275,7 @@ class Writer:
             turns.append(self._ask("free", capital(with_from(event.facts["direction"])) + ".", "direction", noun=noun))
         for entity in cast:
             role = entity.role if sum(e.role == entity.role for e in cast) == 1 else None
-            if entity.kind in ("person", "cyclist") and role in ("perpetrator", "victim"):
+            if entity.kind in PERSONS and role in ("perpetrator", "victim"):
                 answer = f"{capital(article(entity.facts['upper']))} jacket and {entity.facts['lower']} trousers."
                 turns.append(self._ask("free", answer, "clothes", noun=role))
             elif "colour" in entity.facts and sum(e.kind == entity.kind for e in truth.entities) == 1:

@@ -39,6 +39,8 @@ class EntityTruth:
     `role` is perpetrator, victim, bystander or object. `facts` holds kind, upper, lower, colour, verb, direction,
     speed ("slow", "normal", "fast"), position and, where it applies, victim_id or victim_of (entity ids).
     `first_frame` and `last_frame` (inclusive) bound the frames in which it can be seen; -1 when it never is.
+    `path` is its trajectory in the picture: a few points of (seconds, x, y), in shares of width and height from the
+    upper left, where it stands on the ground; empty in files written before there were paths.
     """
 
     id: int
@@ -49,6 +51,7 @@ class EntityTruth:
     facts: dict[str, Any] = field(default_factory=dict)
     first_frame: int = -1
     last_frame: int = -1
+    path: list[list[float]] = field(default_factory=list)
 
 
 @dataclass

@@ -71,6 +71,7 @@ def write_world(
     category: str | None = None,
     view: str | None = None,
     wide: bool = False,
+    rich: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write `clips` scenes with seeds `seed`, `seed + 1`, …; `progress(done, total)` after each. Returns the clips.
@@ -83,7 +84,7 @@ def write_world(
         raise InputError(f"The size {size[0]}x{size[1]} is odd, which h264 cannot hold; use even numbers.")
     paths = []
     for k in range(clips):
-        scene = sample_scene(seed + k, category=category, view=view, seconds=seconds, size=size, wide=wide)
+        scene = sample_scene(seed + k, category=category, view=view, seconds=seconds, size=size, wide=wide, rich=rich)
         paths.append(write_scene(scene, out_dir))
         if progress is not None:
             progress(k + 1, clips)
