@@ -28,8 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     bundle = commands.add_parser("bundle", help="train everything in assets/bundled from nothing")
     bundle.add_argument("--out", type=Path, default=Path("assets/bundled"), metavar="DIR")
-    bundle.add_argument("--start", type=Path, metavar="DIR", help="go on from this bundle with a second leg")
-    bundle.add_argument("--work", type=Path, metavar="DIR", help="state of the stages (default: runs/bundle, -second)")
+    bundle.add_argument("--start", type=Path, metavar="DIR", help="the second leg alone, from this bundle")
+    bundle.add_argument("--work", type=Path, metavar="DIR", help="state of the stages (default: runs/bundle)")
 
     from finetune.evaluate import add_arguments
     from finetune.reproduce import command as reproduce
@@ -68,12 +68,11 @@ def _run(args: argparse.Namespace) -> int:
         )  # fmt: skip
         return 0
     if args.command == "bundle":
-        from finetune.bundle import Bundle, BundleRecipe, default_work, second_leg, write_samples
+        from finetune.bundle import default_work, make_bundle, write_samples
 
         if args.start and not (args.start / "backbone").is_dir():
             raise InputError(f"{args.start} is no bundle to go on from: it has no folder backbone; name another.")
-        recipe = second_leg(args.start) if args.start else BundleRecipe()
-        Bundle(args.work or default_work(second=bool(args.start)), recipe).run(args.out)
+        make_bundle(args.out, args.work or default_work(), args.start)
         write_samples(args.out.parent / "samples")
         return 0
     if args.command == "reproduce":

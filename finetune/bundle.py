@@ -2,8 +2,8 @@
 
 Each stage leaves its state in the work folder; an interrupted run goes on where it was. Stages:
 world → tokenizer → language → vision → heatmap → encode → scorer → chat → segmenter → fusion → card.
-A second leg (`--start DIR`) goes on from the weights of an earlier one and shows them scenes, and kinds of events, that
-they have not seen.
+There are two legs: the first from nothing, the second from its weights with scenes, and kinds of events, that they have
+not seen. `--start DIR` takes the weights in DIR in place of the first leg's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tqdm import tqdm
 from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
 from finetune.backbone import new_backbone, world_texts
-from finetune.card import REAL, REAL_CLIPS, UNTAUGHT, leg_of, legs_of, write_card, write_legs
+from finetune.card import BROAD, REAL, REAL_CLIPS, write_card
 from finetune.chat import ChatBatches, ChatJob, train_chat, train_language
 from finetune.crew import Crew
 from finetune.data import read_data
@@ -33,15 +33,15 @@ from finetune.evaluate import evaluate
 from finetune.familiarity import fit_familiarity
 from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
-from finetune.loop import LoopConfig
+from finetune.legs import leg_of, legs_of, write_legs
 from finetune.parallel import spread
+from finetune.recipe import BundleRecipe, second_leg
 from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
-from finetune.segmenter import SegmenterRecipe
 from finetune.segmenter import train as train_segmenter
 from finetune.sight import Sight, encode, load_backbone
 from finetune.tokenizer import train_tokenizer
-from finetune.vision import VisionJob, VisionPhase, label_space, train_vision
+from finetune.vision import VisionJob, label_space, train_vision
 from finetune.world import WorldCache
 from workbench.analysis import score_parts
 from workbench.features import dense_pass
@@ -70,87 +70,32 @@ MAX_SHARD = "9MB"
 """Files above 10 MB would need LFS on a Space."""
 
 
-@dataclass(frozen=True, slots=True)
-class BundleRecipe:
-    """Every number of the recipe; the card repeats them."""
-
-    start: Path | None = None
-    """Bundle to go on from; its tokenizer and language are kept. None: from nothing."""
-    clips: int = 2400
-    """Clips seen as a whole: the scorer, the dialogue and the heatmap decoder learn from them."""
-    seen_clips: int = 12_000
-    seen_frames: int = 14
-    """The vision tower learns from glimpses of many more."""
-    wide: bool = True
-    """Whether mast, dashboard and all-round cameras are among the views."""
-    rich: bool = False
-    """Whether the kinds of events of `finetune.scenes.rich`, and its normal life, are among the scenes."""
-    seed: int = 0
-    seen_seed: int = 100_000
-    processes: int = 2
-    vision: tuple[VisionPhase, ...] = (
-        VisionPhase(
-            "vision_people", LoopConfig(steps=8000, lr=8e-4, seed=1, save_every=100, parts=2), batch=40, kept=64
-        ),
-        VisionPhase("vision_whole", LoopConfig(steps=1200, lr=3e-4, seed=2, save_every=50, parts=2), 32, kept=None),
-    )
-    language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, lr=1e-3))
-    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, lr=2e-3))
-    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
-    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1000, lr=1e-3, save_every=20, parts=2))
-    chat_batch: int = 12
-    segmenter: tuple[SegmenterRecipe, ...] = (
-        SegmenterRecipe(n_scenes=700, picture_steps=1430, video_steps=400, save_every=200),
-        SegmenterRecipe(seed=1, n_scenes=2600, picture_steps=7500, video_steps=2600, lr=8e-4, save_every=200),
-        SegmenterRecipe(
-            seed=2, first_scene=40_000, n_scenes=3000, picture_steps=8000, video_steps=2800, lr=8e-4, save_every=200
-        ),
-    )
-    """Stretches, each of which goes on from the one before; one stretch of 12000 + 4000 steps came out worse."""
-    calibration_clips: int = 200
-    calibration_seed: int = 500_000
-    held_out_clips: int = 200
-    held_out_seed: int = 960_000
-
-
-def second_leg(start: Path) -> BundleRecipe:
-    """The recipe that goes on from `start`: whole pictures of richer scenes, then everything that reads them."""
-    return BundleRecipe(
-        start=start,
-        rich=True,
-        clips=900,
-        seed=20_000,
-        seen_clips=4000,
-        seen_seed=30_000,
-        vision=(
-            VisionPhase("vision_heads", LoopConfig(steps=120, lr=3e-3, seed=3, parts=2), 40, kept=64, frozen=True),
-            VisionPhase("vision_whole", LoopConfig(steps=750, lr=2e-4, seed=4, save_every=50, parts=2), 32, kept=None),
-        ),
-        heatmap=LoopConfig(steps=200, lr=1e-3, seed=1),
-        scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
-        chat=LoopConfig(steps=600, lr=8e-4, save_every=20, parts=2, seed=1),
-        segmenter=(),
-    )
-
-
 class Bundle:
     """The stages, each of which finds what the earlier ones left."""
 
     def __init__(self, work: Path, recipe: BundleRecipe) -> None:
         self.work, self.recipe = work, recipe
         work.mkdir(parents=True, exist_ok=True)
-        breadth = {"wide": recipe.wide, "rich": recipe.rich}
-        self.world = WorldCache(work / "world", clips=recipe.clips, seed=recipe.seed, **breadth)
+        self.world = WorldCache(
+            work / "world", clips=recipe.clips, seed=recipe.seed, wide=recipe.wide, rich=recipe.rich
+        )
         self.seen = WorldCache(
             work / "seen",
             clips=recipe.seen_clips,
             seed=recipe.seen_seed,
             frames=recipe.seen_frames,
-            **breadth,
+            wide=recipe.wide,
+            rich=recipe.rich,
         )
 
     def run(self, out: Path) -> None:
-        """All stages, then the weights in `out`."""
+        """All stages, then the weights and their card in `out`."""
+        self.train(out)
+        self.calibrate(out)
+        self.measure(out)
+
+    def train(self, out: Path) -> None:
+        """All that is learned, then the weights in `out`."""
         self._follow("world", self.world.build(), len(self.world))
         self._follow("seen", self.seen.build(), len(self.seen))
         backbone = self._backbone()
@@ -164,8 +109,6 @@ class Bundle:
         regions = self._chat(backbone, sight, encoded, scorer)
         self.save(out, backbone, scorer, heatmap, regions)
         self._segmenter(out)
-        self.calibrate(out)
-        self.measure(out)
 
     def _backbone(self) -> InternVLBackbone:
         """The backbone of the start, or a new one that has read what the street world says."""
@@ -241,7 +184,7 @@ class Bundle:
         save_module(regions, regions.config, out / "regions")
         earlier = [] if self.recipe.start is None else legs_of(self.recipe.start)
         write_legs(out, [*earlier, leg_of(self.recipe)])
-        for measured in (UNTAUGHT, REAL, REAL_CLIPS):  # with other weights
+        for measured in (BROAD, REAL, REAL_CLIPS):  # with other weights
             (out / measured).unlink(missing_ok=True)
 
     def _segmenter(self, out: Path) -> None:
@@ -261,7 +204,8 @@ class Bundle:
 
     def calibrate(self, out: Path) -> None:
         """Fit familiarity and fusion on clips of their own, and write both."""
-        folder = self._clips("calibration", self.recipe.calibration_clips, self.recipe.calibration_seed)
+        recipe = self.recipe
+        folder = self._clips("calibration", recipe.calibration_clips, recipe.calibration_seed, broad=True)
         stack = load_bundle(out)
         dense, labels = [], []
         for found in read_data(folder):
@@ -275,17 +219,22 @@ class Bundle:
         fit_fusion(parts, labels, [one.time_s for one in dense]).save(out / "fusion.json")
 
     def measure(self, out: Path) -> None:
-        """Evaluate on held-out clips and write the card."""
-        folder = self._clips("held_out", self.recipe.held_out_clips, self.recipe.held_out_seed)
-        crew = Crew(partial(load_bundle, out), self.recipe.processes) if self.recipe.processes > 1 else None
+        """Evaluate on held-out clips, of the usual and of all views and kinds of events, and write the card."""
+        recipe = self.recipe
+        crew = Crew(partial(load_bundle, out), recipe.processes) if recipe.processes > 1 else None
         stack = None if crew else load_bundle(out)
-        metrics = evaluate(stack, read_data(folder), out=self.work / "metrics.json", crew=crew)
-        write_card(out, self.recipe.held_out_seed, metrics.to_document())
+        broad = self._clips("broad", recipe.broad_clips, recipe.broad_seed, broad=True)
+        evaluate(stack, read_data(broad), out=self.work / BROAD, segmenter=False, crew=crew)
+        shutil.copyfile(self.work / BROAD, out / BROAD)
+        usual = self._clips("held_out", recipe.held_out_clips, recipe.held_out_seed)
+        metrics = evaluate(stack, read_data(usual), out=self.work / "metrics.json", crew=crew)
+        write_card(out, recipe.held_out_seed, metrics.to_document(), broad_seed=recipe.broad_seed)
 
-    def _clips(self, name: str, clips: int, seed: int) -> Path:
+    def _clips(self, name: str, clips: int, seed: int, *, broad: bool = False) -> Path:
+        """Drawn clips of the usual views and kinds of events, or of all that the recipe has."""
         folder = self.work / name
         if len(list((folder / "truth").glob("*.json"))) < clips:
-            write_world(folder, clips=clips, seed=seed)
+            write_world(folder, clips, seed, wide=broad and self.recipe.wide, rich=broad and self.recipe.rich)
         return folder
 
     def _follow(self, stage: str, steps: Iterator[int], total: int) -> None:
@@ -310,6 +259,15 @@ def write_samples(folder: Path) -> list[Path]:
     return clips
 
 
-def default_work(*, second: bool = False) -> Path:
+def make_bundle(out: Path, work: Path, start: Path | None = None) -> None:
+    """Both legs, or the second alone from the weights in `start`; `out` gets weights and card."""
+    if start is None:
+        start = work / "first" / "bundled"
+        if not (start / "segmenter" / "config.json").exists():  # written last
+            Bundle(work / "first", BundleRecipe()).train(start)
+    Bundle(work / "second", second_leg(start)).run(out)
+
+
+def default_work() -> Path:
     """Where the stages leave their state unless told otherwise."""
-    return Path(os.environ.get("WORKBENCH_RUNS", "runs")) / ("bundle-second" if second else "bundle")
+    return Path(os.environ.get("WORKBENCH_RUNS", "runs")) / "bundle"

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from finetune.evaluate import unlabelled_rows
+from finetune.legs import Leg, legs_of
 
-if TYPE_CHECKING:
-    from finetune.bundle import BundleRecipe
-    from finetune.segmenter import SegmenterRecipe
-
-LEGS = "legs.json"
 REAL = "real.json"
 """Metrics of the weights on real clips: what `finetune evaluate` writes, beside them where somebody measured it."""
 REAL_CLIPS = "real_clips.csv"
 """The same command's table of real clips that nobody labelled."""
-UNTAUGHT = "untaught.json"
-"""Metrics of the weights on drawn kinds of events that they were not trained on."""
+BROAD = "broad.json"
+"""Metrics of the weights on drawn clips of all views and kinds of events."""
 TRIED = "tried.md"
 """What was tried for the numbers that are not reached, in a person's words."""
 # What the weights are asked to reach; a number that is not reached is marked in the card.
@@ -64,93 +58,12 @@ MEANINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """One run of the recipe: what it saw, on what machine, and how long each stage learned.
-
-    Attributes:
-        command: that makes it. data, hardware: in words. stages: (name, steps, peak learning rate, seed).
-        notes: in which way the run departed from its command, in sentences.
-    """
-
-    command: str
-    data: str
-    hardware: str
-    stages: tuple[tuple[str, int, float, int], ...]
-    notes: tuple[str, ...] = ()
-
-
-def leg_of(recipe: BundleRecipe) -> Leg:
-    """The leg that a recipe describes, on this machine."""
-    loops = {phase.name: phase.loop for phase in recipe.vision}
-    names = ("heatmap", "scorer", "chat") if recipe.start else ("language", "heatmap", "scorer", "chat")
-    loops |= {name: getattr(recipe, name) for name in names}
-    return Leg(
-        f"python -m finetune bundle {'--start' if recipe.start else '--out'} DIR",
-        f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {_seeds(recipe.seed, recipe.clips)}; for the vision "
-        f"tower, {recipe.seen_frames} frames each of {recipe.seen_clips} more scenes, seeds "
-        f"{_seeds(recipe.seen_seed, recipe.seen_clips)}{_breadth(recipe)}{_masked(recipe)}; for familiarity and "
-        f"fusion, {recipe.calibration_clips} clips of seeds "
-        f"{_seeds(recipe.calibration_seed, recipe.calibration_clips)}",
-        f"{_cpu()}, {recipe.processes} processes of one thread",
-        (
-            *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
-            *(row for masks in recipe.segmenter for row in _mask_stages(masks)),
-        ),
-    )
-
-
-def _mask_stages(masks: SegmenterRecipe) -> tuple[tuple[str, int, float, int], ...]:
-    return (
-        ("segmenter, pictures", masks.picture_steps, masks.lr, masks.seed),
-        ("segmenter, videos", masks.video_steps, masks.video_lr, masks.seed),
-    )
-
-
-def _seeds(first: int, count: int) -> str:
-    return f"{first} to {first + count - 1}"
-
-
-def _masked(recipe: BundleRecipe) -> str:
-    """What the segmenter learned from, if it was trained."""
-    seeds = ", then ".join(_seeds(masks.first_scene, masks.n_scenes) for masks in recipe.segmenter)
-    return f"; for the segmenter, scenes with an event, seeds {seeds}" if seeds else ""
-
-
-def _breadth(recipe: BundleRecipe) -> str:
-    """What is among the scenes beside the usual views and kinds of events."""
-    more = ["mast, dashboard and all-round cameras"] if recipe.wide else []
-    more += ["the kinds of events and the normal life of the rich world"] if recipe.rich else []
-    return "; among both, " + " and ".join(more) if more else ""
-
-
-def legs_of(folder: Path) -> list[Leg]:
-    """The legs that made the weights in `folder`; none where it does not say."""
-    path = folder / LEGS
-    if not path.exists():
-        return []
-    return [
-        Leg(
-            row["command"],
-            row["data"],
-            row["hardware"],
-            tuple((str(n), int(s), float(lr), int(seed)) for n, s, lr, seed in row["stages"]),
-            tuple(row["notes"]),
-        )
-        for row in json.loads(path.read_text())
-    ]
-
-
-def write_legs(folder: Path, legs: Sequence[Leg]) -> None:
-    """Keep the legs beside the weights they made, so that the next one can tell of them."""
-    (folder / LEGS).write_text(json.dumps([asdict(leg) for leg in legs], indent=1, ensure_ascii=False) + "\n")
-
-
-def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> None:
+def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any], *, broad_seed: int = 0) -> None:
     """Write `CARD.md` and `metrics.json` into `folder`, which holds the weights and their legs.
 
     Args:
         held_out_seed: first seed of the measured clips. metrics: the flat document of `finetune.evaluate`.
+        broad_seed: first seed of the clips of `BROAD`, where that lies in the folder.
     """
     (folder / "metrics.json").write_text(json.dumps(dict(metrics), indent=2) + "\n")
     legs = legs_of(folder)
@@ -166,7 +79,7 @@ def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> 
             "## How it was made",
             "",
             "```",
-            *(leg.command for leg in legs),
+            *dict.fromkeys(leg.command for leg in legs),
             "```",
             "",
             "Each command can be interrupted and goes on where it was; each stage logs its loss beside its state.",
@@ -181,7 +94,7 @@ def write_card(folder: Path, held_out_seed: int, metrics: Mapping[str, Any]) -> 
             "| metric | value | wanted | 95 % interval | meaning |",
             "|---|---|---|---|---|",
             *rows,
-            *_untaught_lines(folder),
+            *_broad_lines(folder, broad_seed),
             *_real_lines(folder),
             *_tried_lines(folder),
             "",
@@ -222,25 +135,27 @@ def _interval(name: str, metrics: Mapping[str, Any]) -> str:
     return f"{low:.3f} to {high:.3f}" if low is not None else ""
 
 
-def _untaught_lines(folder: Path) -> list[str]:
-    """The section on kinds of events that were kept from training, if they were measured."""
-    if not (folder / UNTAUGHT).exists():
+def _broad_lines(folder: Path, seed: int) -> list[str]:
+    """The section on all views and kinds of events, if they were measured."""
+    if not (folder / BROAD).exists():
         return []
-    metrics = json.loads((folder / UNTAUGHT).read_text())
+    metrics = json.loads((folder / BROAD).read_text())
     return [
         "",
-        "### On what it was not taught",
+        "### On all views and kinds of events",
         "",
-        f"{metrics['n_clips']} clips of the richer world: beside the usual, fifteen more kinds of events (shooting,",
-        "vandalism, stealing, ...) and more of normal life (people who run for a bus, children at play, ...), by",
-        f"`python -m finetune scenes --rich --out DIR --clips {metrics['n_clips']} --seed 970000` and",
-        "`python -m finetune evaluate --data DIR --no-chat --no-segmenter`.",
+        f"{metrics['n_clips']} clips of the whole world: mast, dashboard and all-round cameras too, fifteen more kinds",
+        "of events (shooting, vandalism, stealing, ...) and more of normal life (people who run for a bus, children at",
+        "play, ...), by",
+        f"`python -m finetune scenes --wide --rich --out DIR --clips {metrics['n_clips']} --seed {seed}` and",
+        "`python -m finetune evaluate --data DIR --no-segmenter`.",
         "",
         "| metric | value | 95 % interval | meaning |",
         "|---|---|---|---|",
         *(
-            f"| {name} | {metrics[name]:.3f} | {_interval(name, metrics)} | {MEANINGS[name]} |"
-            for name in ("frame_auc", "clip_auc", "pixel_auc", "ece")
+            f"| {name} | {metrics[name]:.3f} | {_interval(name, metrics)} | {meaning} |"
+            for name, meaning in MEANINGS.items()
+            if name in metrics
         ),
     ]
 
@@ -286,13 +201,3 @@ def _real_clip_lines(table: Path) -> list[str]:
 def _tried_lines(folder: Path) -> list[str]:
     path = folder / TRIED
     return ["", "## What was tried", "", path.read_text().strip()] if path.exists() else []
-
-
-def _cpu() -> str:
-    """The processor's own name, where the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

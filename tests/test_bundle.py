@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune.bundle import BundleRecipe, second_leg
-from finetune.card import Leg, leg_of, legs_of, write_card, write_legs
+from finetune.card import write_card
 from finetune.errors import TrainingError
+from finetune.legs import Leg, leg_of, legs_of, write_legs
 from finetune.loop import LoopConfig
 from finetune.pretrain import LabelSpace
+from finetune.recipe import BundleRecipe, second_leg
 from finetune.sight import load_backbone
 from finetune.starting import new_module
 from finetune.vision import VisionJob, VisionPhase, train_vision
@@ -85,19 +86,19 @@ def test_the_card_says_what_is_not_reached_and_what_was_tried(tmp_path: Path) ->
     assert "| ece | 0.200 | ≤ 0.10, **not reached** |" in plain
     assert "| rouge_l | 0.500 |  |" in plain
     assert "real footage" not in plain.split("What it measures")[1]
-    assert "not taught" not in plain
+    assert "all views" not in plain
     (tmp_path / "real.json").write_text(json.dumps({"n_clips": 150, "clip_auc": 0.7, "clip_auc_ci95": [0.6, 0.8]}))
     rows = 'name,label,highest,called,judgement,error\na.mp4,,0.91,1,"Yes, there is: fire.",\nb.mp4,1,0.2,0,No.,\n'
     (tmp_path / "real_clips.csv").write_text(rows)
-    untaught = {"n_clips": 100, "frame_auc": 0.8, "clip_auc": 0.7, "pixel_auc": 0.9, "ece": 0.1}
-    (tmp_path / "untaught.json").write_text(json.dumps(untaught))
+    (tmp_path / "broad.json").write_text(json.dumps({"n_clips": 100, "frame_auc": 0.8, "frame_auc_ci95": [0.7, 0.9]}))
     (tmp_path / "tried.md").write_text("- A longer run.\n")
-    write_card(tmp_path, 960_000, metrics)
+    write_card(tmp_path, 960_000, metrics, broad_seed=970_000)
     card = (tmp_path / "CARD.md").read_text()
     assert "150 clips of two seconds" in card
     assert "| clip_auc | 0.700 | ≥ 0.82, **not reached** | 0.600 to 0.800 |" in card
     assert "| a.mp4 | 0.910 | abnormal | Yes, there is: fire. |" in card
-    assert "| frame_auc | 0.800 |  | ROC-AUC over all frames |" in card
+    assert "| frame_auc | 0.800 | 0.700 to 0.900 | ROC-AUC over all frames |" in card
+    assert "--wide --rich --out DIR --clips 100 --seed 970000" in card
     assert "b.mp4" not in card  # a labelled clip is in the numbers above
     assert card.endswith("## What was tried\n\n- A longer run.\n")
 
@@ -110,6 +111,7 @@ def test_legs_never_train_on_what_another_measures() -> None:
     trained += [range(m.first_scene, m.first_scene + m.n_scenes) for m in masks]
     for recipe in recipes:
         for first, count in (
+            (recipe.broad_seed, recipe.broad_clips),
             (recipe.calibration_seed, recipe.calibration_clips),
             (recipe.held_out_seed, recipe.held_out_clips),
         ):

@@ -1,0 +1,76 @@
+"""The recipe of the bundled weights: every number of its two legs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finetune.loop import LoopConfig
+from finetune.segmenter import SegmenterRecipe
+from finetune.vision import VisionPhase
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRecipe:
+    """Every number of the recipe; the card repeats them."""
+
+    start: Path | None = None
+    """Bundle to go on from; its tokenizer and language are kept. None: from nothing."""
+    clips: int = 2400
+    """Clips seen as a whole: the scorer, the dialogue and the heatmap decoder learn from them."""
+    seen_clips: int = 12_000
+    seen_frames: int = 14
+    """The vision tower learns from glimpses of many more."""
+    wide: bool = True
+    """Whether mast, dashboard and all-round cameras are among the views."""
+    rich: bool = False
+    """Whether the kinds of events of `finetune.scenes.rich`, and its normal life, are among the scenes."""
+    seed: int = 0
+    seen_seed: int = 100_000
+    processes: int = 2
+    vision: tuple[VisionPhase, ...] = (
+        VisionPhase(
+            "vision_people", LoopConfig(steps=8000, lr=8e-4, seed=1, save_every=100, parts=2), batch=40, kept=64
+        ),
+        VisionPhase("vision_whole", LoopConfig(steps=1200, lr=3e-4, seed=2, save_every=50, parts=2), 32, kept=None),
+    )
+    language: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, lr=1e-3))
+    heatmap: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, lr=2e-3))
+    scorer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, lr=3e-4, weight_decay=1e-4))
+    chat: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1000, lr=1e-3, save_every=20, parts=2))
+    chat_batch: int = 12
+    segmenter: tuple[SegmenterRecipe, ...] = (
+        SegmenterRecipe(n_scenes=700, picture_steps=1430, video_steps=400, save_every=200),
+        SegmenterRecipe(seed=1, n_scenes=2600, picture_steps=7500, video_steps=2600, lr=8e-4, save_every=200),
+        SegmenterRecipe(
+            seed=2, first_scene=40_000, n_scenes=3000, picture_steps=8000, video_steps=2800, lr=8e-4, save_every=200
+        ),
+    )
+    """Stretches, each of which goes on from the one before; one stretch of 12000 + 4000 steps came out worse."""
+    calibration_clips: int = 200
+    calibration_seed: int = 500_000
+    held_out_clips: int = 200
+    held_out_seed: int = 960_000
+    broad_clips: int = 100
+    broad_seed: int = 970_000
+    """Held-out clips of all views and kinds of events."""
+
+
+def second_leg(start: Path) -> BundleRecipe:
+    """The recipe that goes on from `start`: whole pictures of richer scenes, then everything that reads them."""
+    return BundleRecipe(
+        start=start,
+        rich=True,
+        clips=900,
+        seed=20_000,
+        seen_clips=4000,
+        seen_seed=30_000,
+        vision=(
+            VisionPhase("vision_heads", LoopConfig(steps=120, lr=3e-3, seed=3, parts=2), 40, kept=64, frozen=True),
+            VisionPhase("vision_whole", LoopConfig(steps=750, lr=2e-4, seed=4, save_every=50, parts=2), 32, kept=None),
+        ),
+        heatmap=LoopConfig(steps=200, lr=1e-3, seed=1),
+        scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
+        chat=LoopConfig(steps=600, lr=8e-4, save_every=20, parts=2, seed=1),
+        segmenter=(),
+    )
