@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -258,10 +259,31 @@ def test_a_crew_measures_what_one_process_does(tmp_path: Path, bundled_stack: Mo
         evaluation.evaluate(stack, clips, out=tmp_path / name, segmenter=False, crew=who).to_document()
         for name, stack, who in (("alone.json", bundled_stack, None), ("crew.json", None, crew))
     ]
-    assert both[0] == both[1]
+    # Processes with other numbers of threads round the last digits differently.
+    assert numbers_of(both[0]) == pytest.approx(numbers_of(both[1]), abs=1e-5)
     alone, beside = (read_table(tmp_path / name) for name in ("alone_clips.csv", "crew_clips.csv"))
-    assert [row | {"seconds": ""} for row in alone] == [row | {"seconds": ""} for row in beside]
     assert [row["name"] for row in beside] == ["abnormal", "broken", "normal"]
+    for one, other in zip(alone, beside, strict=True):
+        for column in sorted(one.keys() - {"seconds"}):
+            expected = pytest.approx(float(one[column]), abs=1e-5) if is_number(one[column]) else one[column]
+            assert (float(other[column]) if is_number(other[column]) else other[column]) == expected, column
+
+
+def numbers_of(document: dict[str, Any]) -> dict[str, float]:
+    """A document of metrics without its lists: each number under a name of its own."""
+    return {
+        f"{name} {place}": number
+        for name, value in document.items()
+        for place, number in enumerate(value if isinstance(value, list) else [value])
+    }
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def test_a_crew_that_cannot_begin_says_so(tmp_path: Path) -> None:
