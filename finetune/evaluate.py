@@ -314,6 +314,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show_progress(_stage: str, fraction: float, partial: dict[str, Any] | None) -> None:
+    if not sys.stderr.isatty():  # a line written over itself is noise in a log
+        return
     if partial and "clip" in partial:
         sys.stderr.write(f"\r{fraction:4.0%} {partial['clip'][:60]:60}")
     else:
