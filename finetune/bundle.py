@@ -2,8 +2,8 @@
 
 Each stage leaves its state in the work folder; an interrupted run goes on where it was. Stages:
 world → tokenizer → language → vision → heatmap → encode → scorer → chat → segmenter → fusion → card.
-There are two legs: the first from nothing, the second from its weights with scenes, and kinds of events, that they have
-not seen. `--start DIR` takes the weights in DIR in place of the first leg's.
+There are three legs: the first from nothing, the second from its weights with kinds of events that they have not seen,
+the third from those with scenes of both. `--start DIR` takes the weights in DIR in place of the first leg's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
 from finetune.legs import leg_of, legs_of, write_legs
 from finetune.parallel import spread
-from finetune.recipe import BundleRecipe, second_leg
+from finetune.recipe import BundleRecipe, second_leg, third_leg
 from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
 from finetune.segmenter import train as train_segmenter
@@ -71,28 +71,13 @@ MAX_SHARD = "9MB"
 
 
 class Bundle:
-    """The stages, each of which finds what the earlier ones left."""
+    """The stages of a leg, each of which finds what the earlier ones left in `work`; legs share what is `drawn`."""
 
-    def __init__(self, work: Path, recipe: BundleRecipe) -> None:
+    def __init__(self, work: Path, recipe: BundleRecipe, drawn: Path) -> None:
         self.work, self.recipe = work, recipe
         work.mkdir(parents=True, exist_ok=True)
-        self.world = WorldCache(
-            work / "world", clips=recipe.clips, seed=recipe.seed, wide=recipe.wide, rich=recipe.rich
-        )
-        self.seen = WorldCache(
-            work / "seen",
-            clips=recipe.seen_clips,
-            seed=recipe.seen_seed,
-            frames=recipe.seen_frames,
-            wide=recipe.wide,
-            rich=recipe.rich,
-        )
-
-    def run(self, out: Path) -> None:
-        """All stages, then the weights and their card in `out`."""
-        self.train(out)
-        self.calibrate(out)
-        self.measure(out)
+        self.world = WorldCache(drawn / "world", *recipe.whole)
+        self.seen = WorldCache(drawn / "seen", *recipe.seen, frames=recipe.seen_frames)
 
     def train(self, out: Path) -> None:
         """All that is learned, then the weights in `out`."""
@@ -231,10 +216,10 @@ class Bundle:
         write_card(out, recipe.held_out_seed, metrics.to_document(), broad_seed=recipe.broad_seed)
 
     def _clips(self, name: str, clips: int, seed: int, *, broad: bool = False) -> Path:
-        """Drawn clips of the usual views and kinds of events, or of all that the recipe has."""
+        """Drawn clips of the usual views and kinds of events, or of all that there are."""
         folder = self.work / name
         if len(list((folder / "truth").glob("*.json"))) < clips:
-            write_world(folder, clips, seed, wide=broad and self.recipe.wide, rich=broad and self.recipe.rich)
+            write_world(folder, clips, seed, wide=broad, rich=broad)
         return folder
 
     def _follow(self, stage: str, steps: Iterator[int], total: int) -> None:
@@ -260,12 +245,23 @@ def write_samples(folder: Path) -> list[Path]:
 
 
 def make_bundle(out: Path, work: Path, start: Path | None = None) -> None:
-    """Both legs, or the second alone from the weights in `start`; `out` gets weights and card."""
+    """All legs, or those after the first from the weights in `start`; `out` gets weights and card."""
+    drawn = work / "drawn"
     if start is None:
-        start = work / "first" / "bundled"
-        if not (start / "segmenter" / "config.json").exists():  # written last
-            Bundle(work / "first", BundleRecipe()).train(start)
-    Bundle(work / "second", second_leg(start)).run(out)
+        start = _weights(Bundle(work / "first", BundleRecipe(), drawn))
+    start = _weights(Bundle(work / "second", second_leg(start), drawn))
+    last = Bundle(work / "third", third_leg(start), drawn)
+    last.train(out)
+    last.calibrate(out)
+    last.measure(out)
+
+
+def _weights(leg: Bundle) -> Path:
+    """The folder of a leg's weights, trained if they are not there."""
+    folder = leg.work / "bundled"
+    if not (folder / "segmenter" / "config.json").exists():  # written last
+        leg.train(folder)
+    return folder
 
 
 def default_work() -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from finetune.recipe import BundleRecipe
 from finetune.segmenter import SegmenterRecipe
+from finetune.world import Scenes
 
 LEGS = "legs.json"
 
@@ -37,9 +38,8 @@ def leg_of(recipe: BundleRecipe) -> Leg:
     loops |= {name: getattr(recipe, name) for name in names}
     return Leg(
         "python -m finetune bundle",
-        f"{recipe.clips} procedural clips (6-12 s, 320×240), seeds {_seeds(recipe.seed, recipe.clips)}; for the vision "
-        f"tower, {recipe.seen_frames} frames each of {recipe.seen_clips} more scenes, seeds "
-        f"{_seeds(recipe.seen_seed, recipe.seen_clips)}{_breadth(recipe)}{_masked(recipe)}{_calibrated(recipe)}",
+        f"procedural clips (6-12 s, 320×240), {_scenes(recipe.whole)}; for the vision tower, {recipe.seen_frames} "
+        f"frames each of more scenes, {_scenes(recipe.seen)}{_masked(recipe)}{_calibrated(recipe)}",
         f"{_cpu()}, {recipe.processes} processes of one thread",
         (
             *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
@@ -71,11 +71,15 @@ def _calibrated(recipe: BundleRecipe) -> str:
     return f"; for familiarity and fusion, clips of seeds {seeds}" if recipe.start else ""
 
 
-def _breadth(recipe: BundleRecipe) -> str:
-    """What is among the scenes beside the usual views and kinds of events."""
-    more = ["mast, dashboard and all-round cameras"] if recipe.wide else []
-    more += ["the kinds of events and the normal life of the rich world"] if recipe.rich else []
-    return "; among both, " + " and ".join(more) if more else ""
+def _scenes(scenes: Sequence[Scenes]) -> str:
+    """How many, of which seeds, and what is among them beside the usual views and kinds of events."""
+    return " and ".join(f"{some.clips} of seeds {_seeds(some.seed, some.clips)}{_breadth(some)}" for some in scenes)
+
+
+def _breadth(scenes: Scenes) -> str:
+    more = ["mast, dashboard and all-round cameras"] if scenes.wide else []
+    more += ["the events and the normal life of the rich world"] if scenes.rich else []
+    return f" ({', '.join(more)} among them)" if more else ""
 
 
 def legs_of(folder: Path) -> list[Leg]:

@@ -1,4 +1,4 @@
-"""The recipe of the bundled weights: every number of its two legs."""
+"""The recipe of the bundled weights: every number of its three legs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from pathlib import Path
 from finetune.loop import LoopConfig
 from finetune.segmenter import SegmenterRecipe
 from finetune.vision import VisionPhase
+from finetune.world import Scenes
+
+RICH = Scenes(20_000, 900, wide=True, rich=True)
+RICH_SEEN = Scenes(30_000, 4000, wide=True, rich=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +20,13 @@ class BundleRecipe:
 
     start: Path | None = None
     """Bundle to go on from; its tokenizer and language are kept. None: from nothing."""
-    clips: int = 2400
-    """Clips seen as a whole: the scorer, the dialogue and the heatmap decoder learn from them."""
-    seen_clips: int = 12_000
+    whole: tuple[Scenes, ...] = (Scenes(0, 2400, wide=True),)
+    """Scenes seen from beginning to end: the scorer, the dialogue and the heatmap decoder learn from them."""
+    seen: tuple[Scenes, ...] = (Scenes(100_000, 12_000, wide=True),)
     seen_frames: int = 14
     """The vision tower learns from glimpses of many more."""
-    wide: bool = True
-    """Whether mast, dashboard and all-round cameras are among the views."""
-    rich: bool = False
-    """Whether the kinds of events of `finetune.scenes.rich`, and its normal life, are among the scenes."""
     seed: int = 0
-    seen_seed: int = 100_000
+    """Of new weights."""
     processes: int = 2
     vision: tuple[VisionPhase, ...] = (
         VisionPhase(
@@ -60,11 +60,9 @@ def second_leg(start: Path) -> BundleRecipe:
     """The recipe that goes on from `start`: whole pictures of richer scenes, then everything that reads them."""
     return BundleRecipe(
         start=start,
-        rich=True,
-        clips=900,
+        whole=(RICH,),
+        seen=(RICH_SEEN,),
         seed=20_000,
-        seen_clips=4000,
-        seen_seed=30_000,
         vision=(
             VisionPhase("vision_heads", LoopConfig(steps=120, lr=3e-3, seed=3, parts=2), 40, kept=64, frozen=True),
             VisionPhase("vision_whole", LoopConfig(steps=750, lr=2e-4, seed=4, save_every=50, parts=2), 32, kept=None),
@@ -72,5 +70,23 @@ def second_leg(start: Path) -> BundleRecipe:
         heatmap=LoopConfig(steps=200, lr=1e-3, seed=1),
         scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
         chat=LoopConfig(steps=600, lr=8e-4, save_every=20, parts=2, seed=1),
+        segmenter=(),
+    )
+
+
+def third_leg(start: Path) -> BundleRecipe:
+    """The recipe that goes on from the second leg's weights: scenes of both legs, so that neither is forgotten."""
+    return BundleRecipe(
+        start=start,
+        whole=(RICH, Scenes(0, 900, wide=True)),
+        seen=(RICH_SEEN, Scenes(100_000, 4000, wide=True)),
+        seed=40_000,
+        vision=(
+            VisionPhase("vision_heads", LoopConfig(steps=100, lr=3e-3, seed=5, parts=2), 40, kept=64, frozen=True),
+            VisionPhase("vision_whole", LoopConfig(steps=1300, lr=2e-4, seed=6, save_every=50, parts=2), 32, kept=None),
+        ),
+        heatmap=LoopConfig(steps=150, lr=1e-3, seed=2),
+        scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=2),
+        chat=LoopConfig(steps=1000, lr=8e-4, save_every=20, parts=2, seed=2),
         segmenter=(),
     )

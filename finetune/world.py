@@ -186,20 +186,40 @@ def read_clip(path: Path) -> CachedClip:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Scenes:
+    """`clips` scenes of the street world, of seeds `seed … seed + clips - 1`.
+
+    `wide`: mast, dashboard and all-round cameras are among the views. `rich`: the kinds of events of
+    `finetune.scenes.rich`, and its normal life, are among what happens.
+    """
+
+    seed: int
+    clips: int
+    wide: bool = False
+    rich: bool = False
+
+    @property
+    def seeds(self) -> range:
+        """Of each scene."""
+        return range(self.seed, self.seed + self.clips)
+
+    def path(self, folder: Path, seed: int) -> Path:
+        """Where the scene of a seed is cached; the same seed gives another scene where more is among it."""
+        return folder / f"{'wide-' * self.wide}{'rich-' * self.rich}{seed:07d}.npz"
+
+
 class WorldCache:
-    """The cached clips of seeds `seed … seed + clips - 1` in `folder`; missing ones are rendered by `build`.
+    """The cached clips of some scenes in `folder`; missing ones are rendered by `build`. Worlds can share a folder.
 
     With `frames` a clip is glimpsed: so many of its frames, half of them from inside an event. Planning a scene costs
     as much as drawing a hundred frames of it, and a vision tower learns more from many scenes than from many frames.
     """
 
-    def __init__(
-        self, folder: Path, *, clips: int, seed: int, frames: int | None = None, wide: bool = False, rich: bool = False
-    ) -> None:
-        self.folder = folder
-        self.frames, self.wide, self.rich = frames, wide, rich
-        self.paths = [folder / f"{number:07d}.npz" for number in range(seed, seed + clips)]
-        self._seeds = list(range(seed, seed + clips))
+    def __init__(self, folder: Path, *scenes: Scenes, frames: int | None = None) -> None:
+        self.folder, self.frames = folder, frames
+        self._plans = [(some.path(folder, seed), seed, some) for some in scenes for seed in some.seeds]
+        self.paths = [path for path, _, _ in self._plans]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -207,15 +227,19 @@ class WorldCache:
     def build(self, *, workers: int | None = None) -> Iterator[int]:
         """Render what is missing on all cores; yields how many clips are there after each one."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        todo = [(path, seed) for path, seed in zip(self.paths, self._seeds, strict=True) if not path.exists()]
+        todo = [plan for plan in self._plans if not plan[0].exists()]
         done = len(self.paths) - len(todo)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context) as pool:
-            build = functools.partial(build_clip, frames=self.frames, wide=self.wide, rich=self.rich)
-            for _ in pool.map(build, *zip(*todo, strict=True), chunksize=8) if todo else ():
+            for _ in pool.map(functools.partial(_build, frames=self.frames), todo, chunksize=8):
                 done += 1
                 yield done
 
     def read(self, i: int) -> CachedClip:
         """The `i`-th clip."""
         return read_clip(self.paths[i])
+
+
+def _build(plan: tuple[Path, int, Scenes], frames: int | None) -> None:
+    path, seed, scenes = plan
+    build_clip(path, seed, frames, wide=scenes.wide, rich=scenes.rich)

@@ -11,11 +11,11 @@ from finetune.errors import TrainingError
 from finetune.legs import Leg, leg_of, legs_of, write_legs
 from finetune.loop import LoopConfig
 from finetune.pretrain import LabelSpace
-from finetune.recipe import BundleRecipe, second_leg
+from finetune.recipe import BundleRecipe, second_leg, third_leg
 from finetune.sight import load_backbone
 from finetune.starting import new_module
 from finetune.vision import VisionJob, VisionPhase, train_vision
-from finetune.world import WorldCache, build_clip
+from finetune.world import Scenes, WorldCache, build_clip
 from workbench.profiles import ASSETS
 from workbench.stack.modules import save_module
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
@@ -44,7 +44,7 @@ def test_weights_of_other_sizes_are_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_new_heads_leave_a_frozen_tower_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")  # compiling takes longer than four steps
-    world = WorldCache(tmp_path / "world", clips=2, seed=40, frames=4)
+    world = WorldCache(tmp_path / "world", Scenes(40, 2), frames=4)
     world.folder.mkdir()
     for number, path in enumerate(world.paths):
         build_clip(path, 40 + number, 4)
@@ -104,9 +104,8 @@ def test_the_card_says_what_is_not_reached_and_what_was_tried(tmp_path: Path) ->
 
 
 def test_legs_never_train_on_what_another_measures() -> None:
-    recipes = [BundleRecipe(), second_leg(Path("first"))]
-    trained = [range(r.seed, r.seed + r.clips) for r in recipes]
-    trained += [range(r.seen_seed, r.seen_seed + r.seen_clips) for r in recipes]
+    recipes = [BundleRecipe(), second_leg(Path("first")), third_leg(Path("second"))]
+    trained = [scenes.seeds for r in recipes for scenes in (*r.whole, *r.seen)]
     masks = [stretch for r in recipes for stretch in r.segmenter]
     trained += [range(m.first_scene, m.first_scene + m.n_scenes) for m in masks]
     for recipe in recipes:

@@ -12,7 +12,7 @@ from finetune.fusion import MIN_MOTION, fit_fusion
 from finetune.pretrain import IGNORE, LabelSpace, draw_batch, entity_labels, running_category
 from finetune.scenes import sample_scene
 from finetune.scenes.truth import truth_to_json
-from finetune.world import WorldCache, patch_targets
+from finetune.world import Scenes, WorldCache, patch_targets
 from workbench.instances import parse_caption
 from workbench.prompts import INSTANCE_QUESTION
 from workbench.stack.fusion import PARTS
@@ -23,7 +23,7 @@ from workbench.video import dense_stride
 def world(tmp_path_factory: pytest.TempPathFactory) -> WorldCache:
     from finetune.world import build_clip
 
-    cache = WorldCache(tmp_path_factory.mktemp("world"), clips=3, seed=20)
+    cache = WorldCache(tmp_path_factory.mktemp("world"), Scenes(20, 3))
     for path, seed in zip(cache.paths, range(20, 23), strict=True):
         build_clip(path, seed)
     return cache
@@ -124,3 +124,13 @@ def test_a_world_is_built_only_where_it_is_missing(world: WorldCache) -> None:
     assert list(world.build(workers=1)) == []
     assert [path.stat().st_mtime_ns for path in world.paths] == before
     assert Path(world.paths[0]).exists()
+
+
+def test_worlds_that_share_a_folder_keep_their_scenes_apart(tmp_path: Path) -> None:
+    usual, rich = Scenes(5, 1), Scenes(5, 1, wide=True, rich=True)
+    both = WorldCache(tmp_path, usual, rich, frames=2)
+    assert [list(both.build(workers=1)), len(both)] == [[1, 2], 2]
+    names = [both.read(i).truth["name"] for i in range(2)]
+    assert names == [sample_scene(5).truth.name, sample_scene(5, wide=True, rich=True).truth.name]
+    assert list(WorldCache(tmp_path, rich, frames=2).build(workers=1)) == []
+    assert WorldCache(tmp_path, rich, frames=2).read(0).truth["name"] == names[1]

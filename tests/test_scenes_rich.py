@@ -20,7 +20,7 @@ from finetune.scenes.rich import RICH_ANALYSES, RICH_DESCRIPTIONS, RICH_PLACES, 
 from finetune.scenes.rich_life import LIFE, rich_life
 from finetune.scenes.truth import SceneTruth, read_truth_file, truth_to_json
 from finetune.scenes.views import build_view
-from finetune.world import WorldCache
+from finetune.world import Scenes, WorldCache
 from workbench.errors import InputError
 from workbench.instances import parse_caption
 from workbench.profiles import BUNDLED
@@ -310,7 +310,7 @@ def test_a_rich_world_is_written_and_cached(tmp_path, capsys: pytest.CaptureFixt
     assert (truth.category, "logo" in truth.conditions) == ("vandalism", True)
     assert main([*arguments, "--category", "juggling"]) == 2
     assert "vandalism" in capsys.readouterr().err
-    cache = WorldCache(tmp_path / "cache", clips=1, seed=5, frames=4, rich=True)
+    cache = WorldCache(tmp_path / "cache", Scenes(5, 1, rich=True), frames=4)
     list(cache.build(workers=1))
     same = sample_scene(5, rich=True).truth
     assert cache.read(0).truth["name"] == same.name

@@ -6,7 +6,7 @@ import numpy as np
 
 from finetune.encoded import EncodedWorld
 from finetune.reproduce.bench import Bench, logger
-from finetune.world import WorldCache, build_clip
+from finetune.world import Scenes, WorldCache, build_clip
 
 SEED = 40_000
 
@@ -15,7 +15,7 @@ def encoded_world(bench: Bench) -> tuple[EncodedWorld, range, range]:
     """The encoded scenes, the numbers to train on and the numbers to measure on; what is missing is made."""
     sizes = bench.sizes
     total, seed = sizes.train_clips + sizes.test_clips, SEED + 10_000 * bench.seed
-    world = WorldCache(bench.work / "world", clips=total, seed=seed)
+    world = WorldCache(bench.work / "world", Scenes(seed, total))
     world.folder.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(world.paths):
         if not path.exists():
