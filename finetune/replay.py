@@ -1,6 +1,6 @@
 """Clips of what a stack already knows, replayed against forgetting: the street world it was made from.
 
-Two sets that never meet: scenes for training (seeds from 600 000) and the bundled hold-out (seeds from 900 000, on
+Two sets that never meet: scenes for training (seeds from 600 000) and the bundled hold-out (seeds from 950 000, on
 which no run may train). Neither was seen when the bundled weights were made: on scenes learned by heart the loss is
 nothing, and what has no loss holds nothing in place. They are rendered once and kept in the cache.
 """

@@ -29,6 +29,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     adapters.add_argument("--by", default="", metavar="NAME", help="who decides; needed to override")
     adapters.add_argument("--out", type=Path, metavar="DIR", help="folder of an export, opened by PEFT")
     adapters.add_argument("--push", metavar="REPO", help="also upload it to the Hub; the token is in HF_TOKEN")
+    _store(adapters)
     _registry(adapters)
     calibrate = commands.add_parser("calibrate", help="threshold and score calibration per camera, from corrections")
     calibrate.add_argument("--store", "--db", type=Path, required=True, metavar="FILE", help="store of corrections")
@@ -56,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _training(parser: argparse.ArgumentParser) -> None:
-    data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--store", "--db", type=Path, metavar="FILE", help="store whose approved corrections to learn")
+    data = parser.add_mutually_exclusive_group()
+    _store(data)
     data.add_argument("--data", type=Path, metavar="DIR", help="scenes, a HIVAU-70k tree, or a folder of classes")
     parser.add_argument("--profile", default="bundled", help="model stack to tune (default: bundled)")
     parser.add_argument(
@@ -75,6 +76,10 @@ def _training(parser: argparse.ArgumentParser) -> None:
     _registry(parser)
 
 
+def _store(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--store", "--db", type=Path, metavar="FILE", help="store of corrections; default: the page's")
+
+
 def _registry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--registry", type=Path, metavar="DIR", help="default: beside the store, as the page has it")
 
@@ -82,7 +87,7 @@ def _registry(parser: argparse.ArgumentParser) -> None:
 def _registry_of(args: argparse.Namespace) -> Path:
     from workbench.corrections.place import adapters_dir
 
-    return args.registry or adapters_dir(getattr(args, "store", None))
+    return args.registry or adapters_dir(args.store)
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -90,6 +95,7 @@ def _train(args: argparse.Namespace) -> int:
     from finetune.registry import Registry
     from finetune.sources import Found, from_folder, from_store
     from finetune.tune import Job, Run, describe, resumed_parent
+    from workbench.corrections.place import default_path
     from workbench.corrections.store import Store
     from workbench.profiles import get_profile
 
@@ -102,7 +108,8 @@ def _train(args: argparse.Namespace) -> int:
         parent = (named.get(args.parent, args.parent),)
 
     def collect() -> Found:
-        found = from_folder(args.data) if args.data else from_store(Store(args.store, read_only=True))
+        store = args.store or default_path()
+        found = from_folder(args.data) if args.data else from_store(Store(store, read_only=True))
         sys.stderr.write("".join(f"left out: {why}\n" for why in found.left_out))
         return found
 

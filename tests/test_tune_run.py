@@ -178,3 +178,16 @@ def test_the_command_line_speaks_in_sentences(tmp_path: Path, capsys: pytest.Cap
     assert "has no adapter 'night'" in capsys.readouterr().err
     assert main(["adapters", "rollback", *registry]) == 2
     assert main(["adapters", "list", *registry]) == 0
+
+
+def test_what_was_learned_lies_beside_the_store_it_was_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WORKBENCH_ADAPTERS", raising=False)
+    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "page.db"))
+    assert main(["adapters", "adopt", "night", "--store", str(tmp_path / "other.db")]) == 2
+    assert str(tmp_path / "other.adapters") in capsys.readouterr().err
+    assert main(["adapters", "adopt", "night"]) == 2
+    assert str(tmp_path / "page.adapters") in capsys.readouterr().err
+    assert main(["scorer", "--replay", "none", "--out", str(tmp_path / "run")]) == 2  # the page's store
+    assert str(tmp_path / "page.db") in capsys.readouterr().err

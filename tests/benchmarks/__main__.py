@@ -4,7 +4,7 @@
     python -m tests.benchmarks [few] [resume] [poison] [fights] [--few N] [--held N] [--bundled N] [--steps N]
     python -m tests.benchmarks [overhead] [--clip FILE]
 
-Without names, everything is measured.
+Without names, everything is measured (hours); `fights` where its clips are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from tests.benchmarks import learning
 from tests.benchmarks.clips import draw_clip
 from tests.benchmarks.full_size import gpu_rows
 from tests.benchmarks.overhead import overhead_rows
-from tests.benchmarks.page import page_rows
 from tests.benchmarks.process import BenchmarkError, Cost, run_measured
 from tests.benchmarks.table import Row
 
@@ -113,6 +112,13 @@ def store_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
     return rows
 
 
+def page_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """The page in a real browser, which needs what `make setup-test` installs."""
+    from tests.benchmarks import page
+
+    return page.page_rows(folder, options)
+
+
 def _analyze(clip: Path, out: Path, cache: Path, *more: str) -> Cost:
     return run_measured("workbench", ["analyze", clip, "--out", out, "--device", "cpu", *more], cache=cache)
 
@@ -143,7 +149,8 @@ def main() -> int:
         parser.error(f"no measurement called {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
     failed = False
     print(f"{'measured':<44}{'value':<34}against")
-    for name in options.names or MEASURES:
+    left_out = set() if options.fights.is_dir() else {"fights"}
+    for name in options.names or (name for name in MEASURES if name not in left_out):
         with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
             try:
                 for row in MEASURES[name](Path(folder), options):
