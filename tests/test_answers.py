@@ -21,6 +21,12 @@ from workbench.answers import named_category, parse_judgement
         ("The street looks normal.", False),
         ("On a normal street, an anomaly exists.", True),
         ("This is not normal.", True),
+        ("This isn't normal.", True),
+        ("It is not a normal scene.", True),
+        ("The anomaly does not exist.", False),
+        ("An anomaly is not present in the video.", False),
+        ("Anomaly: none", False),
+        ("The abnormal event does not stop for a minute.", True),
         ("A person walks. There is an anomaly.", None),  # only the first sentence judges
         ("North gate, two people.", None),
         ("", None),

@@ -9,7 +9,7 @@ import torch
 from tests.drawn import write_clip
 from workbench.analysis import analyse
 from workbench.conversation import Conversation, evidence_for
-from workbench.errors import InputError
+from workbench.errors import InputError, StackError
 from workbench.prompts import STANDARD_QUESTIONS, question_kind
 from workbench.records import Analysis, Event, Instance
 from workbench.stack.loading import ModelStack
@@ -38,7 +38,7 @@ def whole_dialogue_logits(stack: ModelStack, talk: Conversation, question: str) 
 
 def fixed_answer(talk: Conversation, question: str, answer: str) -> None:
     """Put a turn into the dialogue whose answer survives being decoded and encoded again."""
-    text, layout = talk._video_read(), talk.stack.profile.layout
+    text, layout = talk._running(), talk.stack.profile.layout
     talk._starts.append(text.length)
     text.feed_text(layout.next_turn(question) if talk.turns else layout.first_turn(question))
     text.feed_text(answer)
@@ -52,7 +52,7 @@ def test_a_later_turn_equals_reading_everything_again(tiny_stack: ModelStack, an
     talk = Conversation(tiny_stack, analysis)
     fixed_answer(talk, "Is there an anomaly?", "nothing abnormal happens")
     fixed_answer(talk, "What happens?", "people walk along the street")
-    text = talk._video_read()
+    text = talk._running()
     text.feed_text(tiny_stack.profile.layout.next_turn("Why?"))
     expected = whole_dialogue_logits(tiny_stack, talk, "Why?")
     assert text._logits is not None
@@ -62,10 +62,10 @@ def test_a_later_turn_equals_reading_everything_again(tiny_stack: ModelStack, an
 def test_the_video_is_read_once(tiny_stack: ModelStack, analysis: Analysis) -> None:
     talk = Conversation(tiny_stack, analysis)
     talk.say("judgement")
-    before = talk._video_read().length
+    before = talk._running().length
     talk.say("description")
     question = tiny_stack.profile.layout.next_turn(STANDARD_QUESTIONS["description"])
-    added = talk._video_read().length - before
+    added = talk._running().length - before
     assert added <= len(tiny_stack.backbone.text_ids(question)) + tiny_stack.profile.max_new_tokens + 1
     assert added < tiny_stack.backbone.tokens_per_frame * len(talk.frame_times_s)
     assert [turn.kind for turn in talk.turns] == ["judgement", "description"]
@@ -92,6 +92,31 @@ def test_a_retracted_turn_leaves_no_trace(tiny_stack: ModelStack, analysis: Anal
     assert talk.retract() is not None
     assert talk.retract() is None
     assert talk.say("judgement").answer == once
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_where_memory_runs_out_the_next_question_sees_all_of_it_again(
+    tiny_stack: ModelStack, analysis: Analysis, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    talk, other = (Conversation(tiny_stack, analysis) for _ in range(2))
+    expected = [other.say(question).answer for question in ("judgement", "Who is there?")]
+    for number, question in enumerate(("judgement", "Who is there?")):
+        left = iter(range(steps))
+        whole = tiny_stack.backbone.step
+
+        def step(*fed: object, left=left, whole=whole) -> torch.Tensor:
+            if next(left, None) is None:
+                raise torch.OutOfMemoryError("out of memory")
+            return whole(*fed)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tiny_stack.backbone, "step", step)
+            with pytest.raises(StackError, match="memory"):
+                talk.say(question)
+        assert len(talk.turns) == number
+        assert talk.say(question).answer == expected[number]
+    assert talk.retract() is not None
+    assert talk.say("Who is there?").answer == expected[1]
 
 
 def test_a_span_is_answered_from_frames_inside_it(tiny_stack: ModelStack, analysis: Analysis) -> None:
@@ -127,6 +152,8 @@ def test_evidence_names_spans_and_the_instances_in_them(analysis: Analysis) -> N
     affirmed = evidence_for("Yes, there is an anomaly: robbery.", "judgement", seen)
     assert [(e.start_s, e.instance_id) for e in affirmed] == [(0.8, None), (0.8, 1)]
     assert evidence_for("No, nothing abnormal happens.", "judgement", seen) == ()
+    assert evidence_for("It is normal: people only walk.", "analysis", seen) == ()
+    assert evidence_for("A robbery is abnormal.", "analysis", seen) == affirmed
     assert evidence_for("Yes.", "judgement", seen, span_s=(1.5, 2.0)) == ()
 
 

@@ -46,6 +46,8 @@ def test_sentences_joined_are_the_text_again() -> None:
         ("It happens at the end of the clip.", ()),
         ("The weather is dry.", ()),
         ("Nothing unusual can be seen.", ()),
+        ("No robbery takes place.", ()),
+        ("On a normal street a robbery takes place.", (SPAN,)),
     ],
 )
 def test_a_sentence_rests_on_what_it_names(text: str, expected: tuple[Evidence, ...], analysis: Analysis) -> None:

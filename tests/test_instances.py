@@ -112,6 +112,7 @@ def test_a_caption_is_read_in_parts() -> None:
         "falls to the ground",
     )
     assert parse_caption("gibberish").role == "bystander"
+    assert parse_caption("Role: victim of the perpetrator. Appearance: x. Motion: y.").role == "victim"
     assert parse_caption("Role: wizard. Appearance: x. Motion: y.").role == "bystander"
 
 

@@ -106,7 +106,7 @@ def test_a_cached_turn_equals_reading_everything_again(name: str, folders: dict[
     talk.retract()
     talk.say("Something else?")
     talk.retract()  # the cache is cut back, positions too
-    text, asked = talk._video_read(), layout.first_turn("Is there an anomaly?")
+    text, asked = talk._running(), layout.first_turn("Is there an anomaly?")
     said, then = "nothing abnormal happens", layout.next_turn("Why?")
     for piece in (asked, said):
         text.feed_text(piece)

@@ -14,7 +14,7 @@ from workbench.analysis import analyse
 from workbench.colours import COLOUR_WORDS, WAYS, Measured, measure, said_rightly, way_of
 from workbench.conversation import Conversation
 from workbench.records import Event
-from workbench.sighting import Sighting, look_around, moments_of
+from workbench.sighting import BEFORE_S, Sighting, look_around, moments_of
 from workbench.stack.loading import ModelStack
 from workbench.steadiness import steadiness
 from workbench.video import Clip
@@ -222,6 +222,15 @@ def test_who_moves_walks_his_way_and_who_stays_does_not(bundled_stack: ModelStac
     assert "trousers walks" in spoken(words, bundled_stack, said.format("walks")), "seen too shortly to say he stays"
 
 
+def test_the_words_remember_of_whom_the_dialogue_spoke(bundled_stack: ModelStack) -> None:
+    seen = [sighting("red", "blue"), sighting("green", "black")]
+    said = "The person in yellow falls."
+    for before, again in (("A person in a green jacket walks.", "in green"), ("a man in red", "in red")):
+        words = MeasuredWords(bundled_stack.backbone, lambda: seen, None)
+        words.remember([before])
+        assert again in spoken(words, bundled_stack, said)
+
+
 def test_a_backpack_is_not_spoken_of(bundled_stack: ModelStack) -> None:
     words = MeasuredWords(bundled_stack.backbone, lambda: [sighting("white", "black")], None)
     text = spoken(words, bundled_stack, "A person in a red jacket and blue trousers with a green backpack.")
@@ -303,6 +312,18 @@ def test_every_event_is_looked_at(tiny_stack: ModelStack, tmp_path: Path) -> Non
     for event in events:
         assert np.abs(seen_s - event.peak_s).min() < 0.2, "its peak"
         assert ((seen_s >= event.start_s) & (seen_s <= event.end_s)).sum() >= 2
+
+
+def test_of_a_span_only_its_own_moments_are_looked_at(tiny_stack: ModelStack, tmp_path: Path) -> None:
+    with Clip.open(next((ASSETS / "samples" / "clips").glob("*.mp4"))) as clip:
+        analysis = analyse(clip, tiny_stack, cache_dir=tmp_path)
+    long = replace(analysis, events=[Event(1.0, 7.5, 2.0, 0.9)])
+    seen_s = analysis.dense.time_s[moments_of(long, (5.0, 7.0))]
+    assert seen_s.min() >= 5.0 - BEFORE_S
+    assert seen_s.max() <= 7.0
+    first, second = analysis.dense.time_s[:2]
+    quiet = replace(analysis, events=[])
+    assert moments_of(quiet, (first + 0.55 * (second - first), first + 0.6 * (second - first))) in ([0], [1])
 
 
 def test_the_dialogue_speaks_of_people_who_are_there(bundled_stack: ModelStack, tmp_path: Path) -> None:

@@ -7,12 +7,17 @@ from collections.abc import Iterable
 
 _NEGATION = r"\b(?:no|not|none|nothing|without|free of|\w+n't)\b"
 _ODD = r"(?:anomal|abnormal|unusual|suspicious)"
+_DENIED = (
+    r"(?::? none\b|:? no$| (?:is|are|was|were|has been|have been)(?: not|n't| absent)\b"
+    r"| (?:does|do|did)(?: not|n't) (?:exist|occur|happen|take place))"
+)
 # In order; the first that matches decides.
 _JUDGEMENTS: tuple[tuple[re.Pattern[str], bool], ...] = (
     (re.compile(r"^yes\b"), True),
     (re.compile(r"^no\b"), False),
-    (re.compile(r"\bnot normal\b"), True),
+    (re.compile(r"(?:\bnot|n't)(?: an?| at all| entirely| quite)? normal\b"), True),
     (re.compile(rf"{_NEGATION}(?:(?!{_ODD}).){{0,40}}{_ODD}"), False),
+    (re.compile(rf"{_ODD}\w*(?: events?| behaviou?r)?{_DENIED}"), False),
     (re.compile(_ODD), True),
     (re.compile(r"\bnormal\b"), False),
 )

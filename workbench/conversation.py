@@ -100,44 +100,57 @@ class Conversation:
 
     def resume(self, turns: Sequence[Turn]) -> None:
         """Take up a dialogue that was held elsewhere: its turns are read, not written again."""
-        layout = self.stack.profile.layout
+        self.turns += turns
+        self._text = None
         with enough_memory(self.stack.profile):
-            text = self._video_read()
-            for turn in turns:
-                self._starts.append(text.length)
-                text.feed_text(layout.next_turn(turn.question) if self.turns else layout.first_turn(turn.question))
-                if turn.answer:  # one that was stopped before its first word has none
-                    text.feed_text(turn.answer)
-                text.feed_ids([self.stack.backbone.end_token_id])
-                self.turns.append(turn)
+            self._running()
 
     def retract(self) -> Turn | None:
         """Take the last turn back, so that it can be asked again; the video and earlier turns stay in the cache."""
         if not self.turns:
             return None
-        assert self._text is not None
-        self._text.cut(self._starts.pop())
+        if self._text is not None:
+            self._text.cut(self._starts.pop())
         return self.turns.pop()
 
     def _answer(self, question: str, kind: TurnKind) -> Iterator[str]:
-        layout = self.stack.profile.layout
-        with enough_memory(self.stack.profile):
-            text = self._video_read()
-            self._starts.append(text.length)
-            text.feed_text(layout.next_turn(question) if self.turns else layout.first_turn(question))
         ids: list[int] = []
+        if self._words is not None:
+            self._words.remember(turn.answer for turn in self.turns)
         try:
             with enough_memory(self.stack.profile):
+                text = self._running()
+                self._starts.append(text.length)
+                text.feed_text(self._asked(question, first=not self.turns))
                 yield from text.write(self.stack.profile.max_new_tokens, ids, self._words)
-        finally:
-            answer = self.stack.backbone.decode(ids).strip()
-            self.turns.append(Turn(kind, question, answer, evidence_for(answer, kind, self.analysis, self.span_s)))
+        except GeneratorExit:  # stopped: what was said until then is the turn
+            self._add(kind, question, ids)
+            raise
+        except BaseException:
+            self._text = None  # what its cache holds is not known; the next question has all of it read again
+            raise
+        self._add(kind, question, ids)
 
-    def _video_read(self) -> RunningText:
-        """The running text, with the video prompt as its beginning."""
+    def _add(self, kind: TurnKind, question: str, ids: Sequence[int]) -> None:
+        answer = self.stack.backbone.decode(ids).strip()
+        self.turns.append(Turn(kind, question, answer, evidence_for(answer, kind, self.analysis, self.span_s)))
+
+    def _asked(self, question: str, *, first: bool) -> str:
+        layout = self.stack.profile.layout
+        return layout.first_turn(question) if first else layout.next_turn(question)
+
+    def _running(self) -> RunningText:
+        """The running text: the video prompt, then every turn so far with where it starts in `_starts`."""
         if self._text is None:
-            self._text = RunningText(self.stack.backbone)
-            self._text.feed(self._video_prompt())
+            text, starts = RunningText(self.stack.backbone), []
+            text.feed(self._video_prompt())
+            for number, turn in enumerate(self.turns):
+                starts.append(text.length)
+                text.feed_text(self._asked(turn.question, first=number == 0))
+                if turn.answer:  # one that was stopped before its first word has none
+                    text.feed_text(turn.answer)
+                text.feed_ids([self.stack.backbone.end_token_id])
+            self._text, self._starts = text, starts
         return self._text
 
     def _look_around(self) -> list[Sighting]:
@@ -179,9 +192,10 @@ def evidence_for(
 ) -> tuple[Evidence, ...]:
     """Spans and instances an answer rests on: the events it speaks of, each with the instances tracked in it.
 
-    A judgement that denies an anomaly rests on no span, nor does anything said of a clip without events.
+    A judgement or analysis that denies an anomaly rests on no span, nor does anything said of a clip without events.
     """
-    if kind == "judgement" and parse_judgement(answer) is not True:
+    verdict = parse_judgement(answer)
+    if (kind == "judgement" and verdict is not True) or (kind == "analysis" and verdict is False):
         return ()
     found: list[Evidence] = []
     for event in analysis.events:

@@ -17,6 +17,7 @@ from workbench.records import Analysis, Evidence, Instance, Turn
 _SENTENCE = re.compile(r".+?(?:[.!?]+(?=\s|$)|\n|$)\s*", re.DOTALL)
 _PARTS = (("beginning", 0.0, 0.4), ("start", 0.0, 0.4), ("middle", 0.25, 0.75), ("end", 0.6, 1.0))
 _CLOCK = re.compile(r"\b(\d+):(\d{2})(?:\.(\d+))?\b|\b(\d+(?:\.\d+)?)\s*s(?:econds?)?\b")
+_DENIES = re.compile(r"\W*(?:no|nothing|nobody|there (?:is|was) no)\b", re.IGNORECASE)
 _CLOCK_SLACK_S = 0.5
 
 
@@ -57,6 +58,8 @@ def _speaks_of_instance(instance: Instance, words: set[str], kinds: set[str]) ->
 
 
 def _speaks_of_span(text: str, item: Evidence, analysis: Analysis) -> bool:
+    if _DENIES.match(text):
+        return False
     if parse_judgement(text) is True:
         return True
     categories = [e.category for e in analysis.events if e.category and _overlaps(e.start_s, e.end_s, item)]

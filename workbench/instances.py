@@ -176,7 +176,7 @@ def parse_caption(answer: str) -> Caption:
         return match.group(1).strip(" .") if match else ""
 
     said = part("Role", "Appearance:").lower()
-    role: Role = next((r for r in ROLES if r in said), "bystander")
+    role: Role = min((r for r in ROLES if r in said), key=said.index, default="bystander")
     return Caption(role, part("Appearance", "Motion:"), part("Motion", "Role:"))
 
 

@@ -137,20 +137,23 @@ def moments_of(analysis: Analysis, span_s: tuple[float, float] | None) -> list[i
     """Dense positions to look at: of the strongest events, or of the liveliest moments far from each other."""
     time_s = analysis.dense.time_s
     low, high = span_s or (-np.inf, np.inf)
+    inside = np.flatnonzero((time_s >= low - BEFORE_S) & (time_s <= high))
+    if not len(inside):  # a short span of a clip of which few frames were scored
+        return [int(np.abs(time_s - (low + high) / 2).argmin())]
     events = [e for e in analysis.events if e.end_s >= low and e.start_s <= high]
     strongest = sorted(events, key=lambda e: -e.peak_score)[:MAX_EVENTS]
     if not strongest:
-        inside = np.flatnonzero((time_s >= low) & (time_s <= high))
         assert analysis.features is not None
         lively = np.asarray(analysis.features.saliency[inside], np.float32).reshape(len(inside), -1).max(1)
-        parts = np.array_split(np.arange(len(inside)), min(CALM_MOMENTS, max(1, len(inside))))
-        return [int(inside[part[int(lively[part].argmax())]]) for part in parts if len(part)]
+        parts = np.array_split(np.arange(len(inside)), min(CALM_MOMENTS, len(inside)))
+        return [int(inside[part[int(lively[part].argmax())]]) for part in parts]
     wanted = []
     for event in strongest:
         inner = [event.start_s + share * (event.end_s - event.start_s) for share in MOMENTS]
         wanted.append([event.peak_s, inner[0], max(0.0, event.start_s - BEFORE_S), *inner[1:]])
     in_turn = [time for turn in zip_longest(*wanted) for time in turn if time is not None]
-    return list(dict.fromkeys(int(np.abs(time_s - time).argmin()) for time in in_turn))[:MAX_MOMENTS]
+    nearest = (int(inside[np.abs(time_s[inside] - time).argmin()]) for time in in_turn)
+    return list(dict.fromkeys(nearest))[:MAX_MOMENTS]
 
 
 def _evidence(analysis: Analysis, position: int) -> np.ndarray:

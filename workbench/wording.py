@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor
 
@@ -40,6 +40,7 @@ _LOWER = re.compile(rf"(?:{_NOUNS}) and$")
 _JACKET = re.compile(rf"(?:{_NOUNS})$")
 _AGAIN = re.compile(r"\bthe (?:person|cyclist|man|woman) in$")
 _UPPER = re.compile(r"\bin(?: an?)?$")
+_WORN = re.compile(rf"\bin(?: an?)? ({'|'.join(COLOUR_WORDS)})\b")
 _WHEN = re.compile(r"\b(?:at|in) the$")
 _DRESSED = re.compile(rf"\b(?:{'|'.join(map(re.escape, GARMENTS['lower']))})$")
 _GOING = re.compile(r"\b(?:walks|walks a dog|jogs|moves|drives|rides a bicycle)$")
@@ -86,6 +87,10 @@ class MeasuredWords:
         self._mentioned: list[str] = []  # in the whole dialogue; `_told`: in this answer
         self._told: list[str] = []
         self._forget_sentence()
+
+    def remember(self, answers: Iterable[str]) -> None:
+        """Of whom the dialogue has spoken so far: people by what they wear, as its answers name it."""
+        self._mentioned = [word for answer in answers for word in _WORN.findall(answer.lower())]
 
     def __call__(self, logits: Tensor, ids: Sequence[int]) -> int:
         """The token to write: logits `[V]` after the tokens of this answer so far."""
