@@ -145,7 +145,7 @@ class Workshop:
         tuning, eye = self.tuning.heatmap, Eye(self.stack, self.cache)
         for side, clips in self._sides().items():
             for clip in clips:
-                self._list("heatmap", clip, side, tune_heatmap.chosen_frames(clip, tuning.per_clip))
+                self._list("heatmap", clip, side, tune_heatmap.chosen_frames(clip, tuning.per_clip)[0])
         rows = first_then_all(
             lambda: {
                 side: tune_heatmap.rows_of(eye, clips, tuning.per_clip, self.progress.count)

@@ -111,12 +111,12 @@ def measure_clip(
             file = read_truth_file(clip.truth_path)
             _measure_scene(result, video, analysis, file, clip.pixel_frames)
             if segment:
-                _measure_segmenter(result, stack, video, file)
+                _measure_segmenter(result, stack, video, file, every_frame=clip.pixel_frames is None)
         if chat:
             dialogue = Conversation(stack, analysis)
             result.judgement = dialogue.say("judgement").answer
             result.judged = parse_judgement(result.judgement)
-            result.named = named_category(result.judgement, categories)
+            result.named = None if result.judged is False else named_category(result.judgement, categories)
             if file is not None and is_described(file.truth):
                 result.words = ask_all(dialogue, file.truth)
                 result.words.captions = caption_facts(stack, video, file)
@@ -199,9 +199,15 @@ def click_of(mask: np.ndarray) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _measure_segmenter(result: ClipResult, stack: ModelStack, video: Clip, file: TruthFile) -> None:
-    """Prompt the segmenter with a true entity in the middle of its event: by box, by click, and tracked."""
-    target = _pick_entity(file)
+def _measure_segmenter(
+    result: ClipResult, stack: ModelStack, video: Clip, file: TruthFile, *, every_frame: bool
+) -> None:
+    """Prompt the segmenter with a true entity in the middle of its event: by box, by click, and tracked.
+
+    Without masks on `every_frame` it is the frame nearest the middle that has one, and those after it that do: of a
+    frame that nobody has drawn on, nothing is known.
+    """
+    target = _pick_entity(file, every_frame=every_frame)
     if target is None:
         return
     entity_id, middle, end = target
@@ -212,7 +218,10 @@ def _measure_segmenter(result: ClipResult, stack: ModelStack, video: Clip, file:
     result.mask_iou_box = mask_iou(by_box, truth)
     result.mask_iou_click = mask_iou(by_click, truth)
     step = max(1, round(file.truth.fps * TRACK_SECONDS / TRACK_FRAMES))
-    indices = range(middle, min(middle + step * TRACK_FRAMES + 1, end), step)
+    last = min(middle + step * TRACK_FRAMES, end - 1)
+    indices: Sequence[int] = range(middle, last + 1, step)
+    if not every_frame:
+        indices = [i for i in sorted(file.masks[entity_id]) if middle <= i <= last]
     prompt = Prompt(instance_id=entity_id, frame_index=middle, box=box)
     followed = dict(stack.segmenter.track(video.frames(indices), [prompt]))
     empty = np.zeros_like(truth)
@@ -222,8 +231,10 @@ def _measure_segmenter(result: ClipResult, stack: ModelStack, video: Clip, file:
     )
 
 
-def _pick_entity(file: TruthFile) -> tuple[int, int, int] | None:
+def _pick_entity(file: TruthFile, *, every_frame: bool) -> tuple[int, int, int] | None:
     """An entity of an event, the event's middle frame and its end, drawn by the scene's name; `None` if unseen."""
+    if not every_frame:
+        return _pick_drawn(file)
     visible: list[tuple[int, int, int]] = []
     for event in file.truth.events:
         middle = (event.start_frame + event.end_frame) // 2
@@ -231,5 +242,22 @@ def _pick_entity(file: TruthFile) -> tuple[int, int, int] | None:
         visible.extend((entity_id, middle, event.end_frame) for entity_id in large)
     if not visible:
         return None
+    return _drawn_by_name(visible, file)
+
+
+def _pick_drawn(file: TruthFile) -> tuple[int, int, int] | None:
+    """The same where only some frames have masks: the one nearest the event's middle in place of it."""
+    visible: list[tuple[int, int, int]] = []
+    for event in file.truth.events:
+        middle = (event.start_frame + event.end_frame) // 2
+        for i in event.entity_ids:
+            inside = [f for f in file.masks.get(i, {}) if event.start_frame <= f < event.end_frame]
+            frames = [f for f in inside if entity_mask(file, i, f).sum() >= MIN_MASK_PX]
+            if frames:
+                visible.append((i, min(frames, key=lambda f: abs(f - middle)), event.end_frame))
+    return _drawn_by_name(visible, file) if visible else None
+
+
+def _drawn_by_name(among: Sequence[tuple[int, int, int]], file: TruthFile) -> tuple[int, int, int]:
     rng = np.random.default_rng(zlib.crc32(file.truth.name.encode()))
-    return visible[int(rng.integers(len(visible)))]
+    return among[int(rng.integers(len(among)))]

@@ -7,6 +7,7 @@ nothing, and what has no loss holds nothing in place. They are rendered once and
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from finetune.scenes.truth import read_truth_file
 from finetune.segmenter import HELD_OUT_SEED
 from finetune.snapshot import Side, side_of
 from finetune.sources import from_folder, from_scene
+from workbench.errors import ClipError, DataError
 from workbench.files import cache_root
 from workbench.probe import probe
 
@@ -73,7 +75,7 @@ def _scene(folder: Path, seed: int) -> TrainingClip:
     known = list((folder / "truth").glob(f"*_{seed:06d}.json"))
     if known:
         path = folder / "clips" / f"{known[0].stem}.mp4"
-        if path.is_file():
+        with contextlib.suppress(ClipError, DataError):  # one that was cut off, or left without its clip: drawn anew
             return from_scene(read_truth_file(known[0]), probe(path)[0])
     path = write_scene(sample_scene(seed, seconds=(6, 12), size=(320, 240)), folder)
     return from_scene(read_truth_file(folder / "truth" / f"{path.stem}.json"), probe(path)[0])

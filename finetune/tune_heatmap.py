@@ -20,7 +20,7 @@ from finetune.losses import FocalDiceWeights, focal_dice_loss, mask_to_grid
 from finetune.records import TrainingClip
 from finetune.starting import keep_some
 from workbench.stack.heatmap import HeatmapDecoder
-from workbench.video import dense_stride
+from workbench.video import Clip, dense_stride
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,21 @@ class HeatRow:
     target: np.ndarray
 
 
-def chosen_frames(clip: TrainingClip, per_clip: int) -> list[int]:
-    """The frames of a clip that teach where: masked ones inside events, and as many calm ones outside.
+def chosen_frames(clip: TrainingClip, per_clip: int) -> tuple[list[int], list[bool]]:
+    """The frames of a clip that teach where, and whether each is inside an event.
+
+    They are masked ones inside events, and as many calm ones outside.
 
     Frames inside an event that nobody has masked teach nothing, since what is abnormal on them is not known.
     """
     if clip.spans_s is None:
-        return []
-    masked = [frame for frame in clip.masked_frames() if clip.is_inside(frame / clip.fps)]
-    calm = [i for i in range(0, clip.n_frames, dense_stride(clip.n_frames)) if not clip.is_inside(i / clip.fps)]
-    return sorted({*_spread(masked, per_clip), *_spread(calm, per_clip)})
+        return [], []
+    with Clip.open(clip.path) as video:
+        inside = np.asarray(clip.labels_at(video.times_s), bool)
+    masked = [frame for frame in clip.masked_frames() if frame < len(inside) and inside[frame]]
+    calm = [i for i in range(0, len(inside), dense_stride(clip.n_frames)) if not inside[i]]
+    frames = sorted({*_spread(masked, per_clip), *_spread(calm, per_clip)})
+    return frames, [bool(inside[i]) for i in frames]
 
 
 def rows_of(eye: Eye, clips: Sequence[TrainingClip], per_clip: int, tell: Tell | None = None) -> list[HeatRow]:
@@ -69,12 +74,12 @@ def rows_of(eye: Eye, clips: Sequence[TrainingClip], per_clip: int, tell: Tell |
     for number, clip in enumerate(clips):
         if tell:
             tell("taps", number, len(clips))
-        frames = chosen_frames(clip, per_clip)
+        frames, inside = chosen_frames(clip, per_clip)
         if not frames:
             continue
         masks = [
-            clip.anomaly_mask(i) if clip.is_inside(i / clip.fps) else np.zeros((clip.height, clip.width), bool)
-            for i in frames
+            clip.anomaly_mask(i) if hot else np.zeros((clip.height, clip.width), bool)
+            for i, hot in zip(frames, inside, strict=True)
         ]
         target = torch.cat([mask_to_grid(torch.from_numpy(mask)[None], grid) for mask in masks])
         rows.append(HeatRow(tuple(frames), eye.taps(clip, frames), target.numpy().astype(np.float32)))

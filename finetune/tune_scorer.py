@@ -67,7 +67,8 @@ def rows_of(seen: Sequence[Seen]) -> list[Row]:
 class ScorerDraw:
     """Draws batches of clips: a share from the replay, both labels as often as they are there.
 
-    A batch holds clips with frame labels or clips with a label alone, never both, since their losses differ.
+    A batch is of clips with frame labels, or of clips that count by their label alone, since the losses differ. A
+    normal clip can be of either: each of its frames is known.
     """
 
     def __init__(self, new: Sequence[Row], replay: Sequence[Row], share: float, noise: float) -> None:
@@ -79,7 +80,15 @@ class ScorerDraw:
                 weights[chosen] = total / 2 / max(1, len(chosen))
         self.weights = weights / weights.sum()
         self.framed = np.array([row.labels is not None for row in self.rows])
-        self.framed_share = float(self.weights[self.framed].sum())
+        normal = np.array([row.label == 0 for row in self.rows])
+        told = self.framed & ~normal
+        self.framed_share = float(self.weights[self.framed].sum()) if told.any() or self.framed.all() else 0.0
+        self._framed_weights = np.where(self.framed, self.weights, 0.0)
+        self._whole_weights = np.zeros(len(self.rows))
+        for label in (False, True):  # both as often as each other, as in `weights`
+            these = (normal != label) & (normal | ~self.framed)
+            if these.any():
+                self._whole_weights[these] = self.weights[these] / self.weights[these].sum()
         self.noise = noise * float(np.concatenate([row.cls for row in self.rows[:64]]).std())
 
     def positive_share(self) -> float:
@@ -91,9 +100,9 @@ class ScorerDraw:
     def __call__(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         """Features `[B, T, C]`, frame labels `[B, T]` or None, validity `[B, T]`, video labels bool `[B]`."""
         is_framed = bool(rng.random() < self.framed_share)
-        weights = np.where(self.framed == is_framed, self.weights, 0.0)
+        weights = self._framed_weights if is_framed else self._whole_weights
         chosen = rng.choice(len(self.rows), size, p=weights / weights.sum())
-        crops = [self._crop(self.rows[i], rng) for i in chosen]
+        crops = [self._crop(self.rows[i], rng) if is_framed else _pooled(self.rows[i]) for i in chosen]
         features, labels, valid = pad(crops)
         features += torch.from_numpy(rng.normal(0, self.noise, features.shape).astype(np.float32))
         if not is_framed:
@@ -103,12 +112,20 @@ class ScorerDraw:
     def _crop(self, row: Row, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A stretch of at most `CROP` dense frames, around an event half the time where there is one."""
         spare = len(row.cls) - CROP
-        labels = np.zeros(len(row.cls), np.float32) if row.labels is None else row.labels
+        assert row.labels is not None
+        labels = row.labels
         start = int(rng.integers(0, spare + 1)) if spare > 0 else 0
         inside = np.flatnonzero(labels)
         if spare > 0 and len(inside) and rng.random() < 0.5:
             start = int(np.clip(rng.choice(inside) - rng.integers(0, CROP), 0, spare))
         return row.cls[start : start + CROP], labels[start : start + CROP]
+
+
+def _pooled(row: Row) -> tuple[np.ndarray, np.ndarray]:
+    """All of a clip in at most `CROP` steps, each the mean of a stretch: what makes it abnormal may be anywhere."""
+    parts = np.array_split(row.cls, min(CROP, len(row.cls)))
+    cls = np.stack([part.mean(0, dtype=np.float32) for part in parts])
+    return cls, np.zeros(len(cls), np.float32)
 
 
 def pad(crops: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -49,27 +49,41 @@ class Picture:
     ids: np.ndarray
 
 
+class OneOpen:
+    """Opens clips one at a time: an open one holds a file, a decoder and some pictures."""
+
+    def __init__(self) -> None:
+        self._video: Clip | None = None
+        self._path = ""
+
+    def __call__(self, path: str) -> Clip:
+        """The clip of that path, open until another one is asked for."""
+        if self._video is None or path != self._path:
+            if self._video is not None:
+                self._video.close()
+            self._video, self._path = Clip.open(path), path
+        return self._video
+
+
 class MaskedClip:
     """A clip with masks in the form of a scene: frame `k` is the `k`-th frame on which somebody has a mask."""
 
-    def __init__(self, clip: TrainingClip, size: tuple[int, int]) -> None:
-        self.clip, self.size = clip, size
+    def __init__(self, clip: TrainingClip, size: tuple[int, int], opened: OneOpen) -> None:
+        self.clip, self.size, self._opened = clip, size, opened
         self.frames = sorted({frame for entity in clip.entities for frame in entity.masks})
         self.n_frames = len(self.frames)
         steps = np.diff(self.frames)
         self.fps = Fraction(clip.fps / float(np.median(steps))).limit_denominator(1000) if len(steps) else 1
-        self._video: Clip | None = None
 
     def render(self, i: int) -> Picture:
         """The picture and who is where on it: `rgb` uint8 `[H, W, 3]`, `ids` uint8 `[H, W]`."""
-        if self._video is None:
-            self._video = Clip.open(self.clip.path)
+        video = self._opened(self.clip.path)
         frame = self.frames[i]
         ids = np.zeros((self.clip.height, self.clip.width), np.uint8)
         for number, entity in enumerate(self.clip.entities[:255], start=1):
             if frame in entity.masks:
                 ids[decode_rle(entity.masks[frame])] = number
-        return Picture(_fitted(self._video.frame(frame), self.size, smooth=True), _fitted(ids, self.size, smooth=False))
+        return Picture(_fitted(video.frame(frame), self.size, smooth=True), _fitted(ids, self.size, smooth=False))
 
 
 def masked_clips(clips: Sequence[TrainingClip], size: tuple[int, int]) -> list[MaskedClip]:
@@ -80,7 +94,8 @@ def masked_clips(clips: Sequence[TrainingClip], size: tuple[int, int]) -> list[M
     """
     for clip in clips:
         clip.check_masks()
-    made = [MaskedClip(clip, size) for clip in clips]
+    opened = OneOpen()
+    made = [MaskedClip(clip, size, opened) for clip in clips]
     return [scene for scene in made if scene.n_frames >= MIN_FRAMES]
 
 

@@ -1,11 +1,14 @@
 """The analysis: dense pass, cache, curve, events — on drawn clips with known truth."""
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.drawn import write_clip
+from workbench import features
 from workbench.analysis import analyse
 from workbench.errors import InputError, StackError
 from workbench.events import find_events, smooth
@@ -145,3 +148,17 @@ def test_fusion_survives_its_file(tmp_path: Path) -> None:
     fusion.save(tmp_path / "fusion.json")
     assert Fusion.load(tmp_path / "fusion.json") == fusion
     assert Fusion.load(tmp_path / "absent.json") == Fusion()
+
+
+def test_a_full_cache_spares_what_another_process_is_making(
+    tiny_stack: ModelStack, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "CACHE_LIMIT_BYTES", 0)
+    for name, age_s in (("partial-now", 60), ("partial-given-up", 200_000), ("finished", 60)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tokens.npy").write_bytes(b"0" * 100)
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    dense_pass(clip, tiny_stack, cache_dir=tmp_path)
+    assert (tmp_path / "partial-now").exists()
+    assert not (tmp_path / "partial-given-up").exists()
+    assert not (tmp_path / "finished").exists()

@@ -18,8 +18,10 @@ from workbench.records import ReviewedEvent, Turn
 from workbench.ui import api_store, event_list
 from workbench.ui.desk import Desk
 from workbench.ui.editing import peak_in
+from workbench.ui.review import can_find
 from workbench.ui.services import Services
 from workbench.ui.session import Annotator, Review, Session
+from workbench.ui.standing import as_corrected
 from workbench.video import Clip
 
 ANN, BEA = Annotator("ann"), Annotator("bea")
@@ -221,6 +223,20 @@ class TestUndo:
         assert events(review)[0].category == "fire"
         do(desk, review, "confirm", id=first)
         assert events(review)[0].verdict == "confirmed"
+
+
+class TestStanding:
+    def test_instances_are_looked_for_in_the_events_as_they_stand(self, desk: Desk, review: Review) -> None:
+        assert can_find(review)
+        for event in events(review):
+            do(desk, review, "reject", id=event.id)
+        assert not can_find(review), "the model's events were all rejected"
+        do(desk, review, "add", t=1.0)
+        assert can_find(review)
+        [seen] = as_corrected(review).events
+        assert seen.start_s <= 1.0 <= seen.end_s
+        assert review.analysis is not None
+        assert (seen.peak_s, seen.peak_score) == pytest.approx(peak_in(review.analysis, seen.start_s, seen.end_s))
 
 
 class TestPage:

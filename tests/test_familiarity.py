@@ -64,6 +64,7 @@ def test_footage_that_was_learned_from_is_familiar_afterwards(known: Familiarity
     assert taught(camera[5]) > 0.9
     assert taught.config.centres == 6
     assert known(camera[5]) == 0, "the one given stays as it is"
+    assert taught.also(camera).config.centres == 7, "a clip that is learned from again adds nothing"
     strange = clips_at(-4.0, 5, seed=5)
     assert [taught(clip) for clip in strange] == [known(clip) for clip in strange] == [0] * 5
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from finetune.before_after import held_out
+from finetune.measure import _pick_entity
 from finetune.records import Entity, TrainingClip
+from finetune.scenes.truth import read_truth_file
 from finetune.snapshot import check_files, freeze, load_snapshot, side_of
 from tests.store_support import square
+from tests.tune_support import EVENT, drawn_clip
 from workbench.errors import DataError
 
 
@@ -136,3 +140,14 @@ def test_a_mask_of_another_size_is_named() -> None:
     entity = Entity(4, "victim", "", "", True, 0, 9, {2: square(0, 0, size=(240, 320))})
     with pytest.raises(DataError, match="instance 4 on frame 2 of clip1 is 320×240, the clip 640×480"):
         clip(1, 1, entities=(entity,)).check_masks()
+
+
+def test_the_gate_asks_where_somebody_has_drawn(tmp_path: Path) -> None:
+    whole = drawn_clip(tmp_path, 0, abnormal=True)
+    [entity] = whole.entities
+    drawn = {frame: entity.masks[frame] for frame in range(*EVENT, 5)}
+    sparse = replace(whole, entities=(replace(entity, masks=drawn),))
+    eval_clip = held_out(sparse, tmp_path / "truth")
+    assert eval_clip.truth_path is not None
+    target = _pick_entity(read_truth_file(eval_clip.truth_path), every_frame=False)
+    assert target == (entity.id, 13, EVENT[1]), "the middle, frame 14, has no mask; 13 has one"

@@ -22,9 +22,11 @@ from finetune.guard import EarlyStop, Progress, told_in_words, with_less_memory
 from finetune.metrics import roc_auc
 from finetune.tune_chat import tune_chat
 from finetune.tune_scorer import Row
+from tests.drawn import write_variable_rate
 from tests.tiny_stack import tiny_backbone
 from tests.tiny_stack import tiny_stack as build_stack
-from tests.tune_support import CHAT, EVENT, HEATMAP, SCORER, drawn_clips
+from tests.tune_support import CHAT, EVENT, HEATMAP, SCORER, drawn_clip, drawn_clips
+from workbench.probe import probe
 from workbench.prompts import CLASS_PROMPTS
 from workbench.stack.heatmap import HeatmapConfig, HeatmapDecoder
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
@@ -129,6 +131,32 @@ def test_replay_takes_its_share_of_every_batch() -> None:
     assert float((features.mean((1, 2)) > 25).float().mean()) == pytest.approx(0.3, abs=0.06)
     assert float(abnormal.float().mean()) == pytest.approx(0.5, abs=0.06)
     assert bool(valid.all())
+
+
+def test_labels_alone_are_told_apart_within_a_batch_and_over_the_whole_clip() -> None:
+    long = [Row(np.repeat(row.cls, 20, 0), None if row.label else np.zeros(480), row.label) for row in rows(8)]
+    draw = tune_scorer.ScorerDraw(long, [], 0.0, noise=0.0)
+    features, labels, valid, abnormal = draw(np.random.default_rng(0), 64)
+    assert labels is None
+    assert float(abnormal.float().mean()) == pytest.approx(0.5, abs=0.15), "both kinds in every batch"
+    assert features.shape[1] <= tune_scorer.CROP
+    assert bool(valid.all())
+    for row, is_abnormal in zip(features, abnormal, strict=True):
+        shown = float(row[:, 0].amax() - row[:, 0].amin())
+        assert not is_abnormal or shown > 1, "the stretch that makes a clip abnormal is in it"
+
+
+def test_frames_of_a_changing_rate_are_taken_by_their_own_times(tmp_path: Path) -> None:
+    path, times = write_variable_rate(tmp_path / "phone.mp4")
+    clip = drawn_clip(tmp_path, 0, abnormal=True)
+    [square], info = clip.entities, probe(path)[0]
+    span = (float(times[40]), float(times[50]))
+    uneven = replace(
+        clip, path=str(path), sha256=info.sha256, n_frames=info.n_frames, fps=info.fps, label=1, spans_s=(span,),
+        entities=(replace(square, masks=dict.fromkeys(range(35, 55), square.masks[EVENT[0]])),),
+    )  # fmt: skip
+    frames, inside = tune_heatmap.chosen_frames(uneven, 20)
+    assert [i for i, hot in zip(frames, inside, strict=True) if hot] == list(range(40, 50))
 
 
 def test_the_heatmap_learns_where_and_its_text_side_stays(tmp_path: Path) -> None:

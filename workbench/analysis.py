@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 
 from workbench.errors import InputError
 from workbench.events import find_events, smooth
 from workbench.features import DensePass, Progress, dense_pass
+from workbench.peak import peak_rss_mb
 from workbench.records import Analysis, DenseScores, Heatmaps
 from workbench.stack.familiarity import mean_tokens
 from workbench.stack.fusion import FAMILIARITY, ZERO_SHOT, heat_peaks
@@ -81,7 +81,7 @@ def analyse(
         events=find_events(fused, dense.time_s, threshold=threshold, end_s=clip.info.duration_s),
         heatmaps=Heatmaps(dense.frame_index, dense.features.heatmap),
         timings_s={"encode": encoded - began, "score": scored - encoded},
-        peak_rss_mb=psutil.Process().memory_info().rss / 2**20,
+        peak_rss_mb=peak_rss_mb(),
         warnings=[*clip.info.warnings, *_unfamiliar(parts)],
         stand_ins=stack.stand_ins,
         features=dense.features,

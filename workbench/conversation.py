@@ -124,15 +124,15 @@ class Conversation:
                 text.feed_text(self._asked(question, first=not self.turns))
                 yield from text.write(self.stack.profile.max_new_tokens, ids, self._words)
         except GeneratorExit:  # stopped: what was said until then is the turn
-            self._add(kind, question, ids)
+            self._add(kind, question, self.stack.backbone.decode(ids))
             raise
         except BaseException:
             self._text = None  # what its cache holds is not known; the next question has all of it read again
             raise
-        self._add(kind, question, ids)
+        self._add(kind, question, self.stack.backbone.decode(ids))
 
-    def _add(self, kind: TurnKind, question: str, ids: Sequence[int]) -> None:
-        answer = self.stack.backbone.decode(ids).strip()
+    def _add(self, kind: TurnKind, question: str, said: str) -> None:
+        answer = said.strip()
         self.turns.append(Turn(kind, question, answer, evidence_for(answer, kind, self.analysis, self.span_s)))
 
     def _asked(self, question: str, *, first: bool) -> str:

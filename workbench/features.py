@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ from workbench.video import Clip, FrameBatch, dense_stride
 
 CACHE_VERSION = 1
 CACHE_LIMIT_BYTES = 8 * 1024**3
+UNFINISHED = "partial-"
+LONGEST_PASS_S = 86_400.0
+"""A pass that was begun longer ago has been given up."""
 CPU_BATCH = 8
 """So many frames keep a core busy; with fewer the first are through earlier and less is in memory at once."""
 
@@ -93,7 +97,7 @@ def dense_pass(
             return found
     with _room(root):
         root.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
+        partial = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=root))
     try:
         with enough_memory(stack.profile):
             _compute(clip, stack, stride, partial, progress)
@@ -213,6 +217,8 @@ def _evict(root: Path, keep: Path) -> None:
         with contextlib.suppress(OSError):  # another process has just taken it away
             if entry.is_dir():
                 used[entry] = entry.stat().st_mtime
+                if entry.name.startswith(UNFINISHED) and time.time() - used[entry] < LONGEST_PASS_S:
+                    continue  # being made in another process
                 sizes[entry] = sum(file.stat().st_size for file in entry.iterdir())
     total = sum(sizes.values())
     for entry in sorted(sizes, key=lambda e: used[e]):

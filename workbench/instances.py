@@ -22,6 +22,7 @@ from workbench.proposals import propose
 from workbench.records import ROLES, Analysis, Event, Instance, Role
 from workbench.stack.generate import RunningText
 from workbench.stack.loading import ModelStack
+from workbench.stack.memory import enough_memory
 from workbench.stack.segmenter import Prompt
 from workbench.video import Clip
 from workbench.views import close_up, highlight, pick_views
@@ -70,7 +71,8 @@ def find_instances(
     events = sorted(analysis.events, key=lambda e: -e.peak_score)[:MAX_EVENTS]
     found: list[Instance] = []
     for number, event in enumerate(sorted(events, key=lambda e: e.start_s)):
-        found += _instances_of(clip, stack, analysis, event, first_id=len(found) + 1)
+        with enough_memory(stack.profile):
+            found += _instances_of(clip, stack, analysis, event, first_id=len(found) + 1)
         if progress:
             progress("instances", (number + 1) / len(events), None)
     return found
@@ -124,8 +126,12 @@ def _instance(
 ) -> Instance:
     caption = describe(stack, frames, track)
     indices = sorted(track)
-    resized = {i: resized_mask(track[i], size) for i in indices}
-    masks = {i: mask for i, mask in resized.items() if mask.any()}
+    boxes, masks = {}, {}
+    for i in indices:  # one at a time: at the clip's own size they are large
+        full = resized_mask(track[i], size)
+        box = mask_box(full)
+        if box is not None:
+            boxes[i], masks[i] = box, encode_rle(full)
     return Instance(
         id=instance_id,
         role=caption.role,
@@ -134,8 +140,8 @@ def _instance(
         motion=caption.motion,
         first_frame=indices[0],
         last_frame=indices[-1],
-        boxes_xyxy={i: box for i, full in masks.items() if (box := mask_box(full)) is not None},
-        masks_rle={i: encode_rle(full) for i, full in masks.items()},
+        boxes_xyxy=boxes,
+        masks_rle=masks,
     )
 
 

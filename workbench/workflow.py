@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from workbench.errors import InputError
 from workbench.features import Progress
 from workbench.files import replacing, unwritable
 from workbench.instances import find_instances
+from workbench.peak import peak_rss_mb
 from workbench.records import Analysis, Turn
 from workbench.render import render_overlay
 from workbench.serial import save_analysis, save_heatmaps
@@ -150,15 +150,3 @@ def _write_outputs(analysis: Analysis, clip: Clip, folder: Path, heatmaps: bool,
     analysis.peak_rss_mb = peak_rss_mb()
     save_analysis(analysis, folder / "analysis.json")
     return [folder / "analysis.json", *paths]
-
-
-def peak_rss_mb() -> float:
-    """The most memory this process has held so far, in MiB."""
-    if sys.platform == "win32":
-        import psutil
-
-        return float(psutil.Process().memory_info().peak_wset) / 2**20
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # macOS counts bytes, Linux KiB

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from workbench.errors import StackError
 
+SAME = 1e-4
+"""Centres nearer to each other than this are those of one clip, learned from again."""
 CHUNK = 256  # frames whose tokens are read at once
 
 
@@ -64,8 +66,9 @@ class Familiarity(nn.Module):
     def distance(self, seen: np.ndarray) -> np.ndarray:
         """Mean tokens `[T, C]` → distances `float32 [T]` to the nearest centre, ≥ 0."""
         x = torch.from_numpy(np.asarray(seen, np.float32)).to(self.centres.device)
-        white = (x[:, None] - self.centres) @ self.whitening / self.config.dim**0.5
-        return white.norm(dim=-1).amin(1).float().cpu().numpy()
+        white = x @ self.whitening, self.centres @ self.whitening
+        apart = torch.cdist(*white, compute_mode="donot_use_mm_for_euclid_dist") / self.config.dim**0.5
+        return apart.amin(1).float().cpu().numpy()
 
     def forward(self, seen: np.ndarray) -> float:
         """Mean tokens `[T, C]` of a clip's dense frames → its familiarity in [0, 1]."""
@@ -77,8 +80,9 @@ class Familiarity(nn.Module):
         return float(np.clip((far - distance) / (far - near), 0, 1))
 
     def also(self, clips: Sequence[np.ndarray]) -> Familiarity:
-        """The same, with the footage of more clips (mean tokens `[T, C]` each) among what is familiar."""
+        """The same, with the footage of more clips (mean tokens `[T, C]` each) among what is familiar; none twice."""
         more = torch.from_numpy(np.stack([np.median(np.asarray(seen, np.float32), 0) for seen in clips]))
+        more = more[torch.cdist(more.to(self.centres.device), self.centres).amin(1).cpu() > SAME]
         wider = Familiarity(replace(self.config, centres=self.config.centres + len(more)))
         wider.centres = torch.cat([self.centres, more.to(self.centres.device)])
         wider.whitening = self.whitening

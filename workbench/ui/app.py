@@ -194,7 +194,7 @@ def _updates(services: Services, session_id: str, page: Page, view: review.PageV
         page.events: timeline.encode(event_list.payload(services.desk, session)),
         page.instances: timeline.encode(instance_cards.cards_payload(session_id, shown)),
         page.sampled: panels.sampled_html(shown, session_id),
-        page.find: gr.update(interactive=bool(shown and shown.analysis and shown.analysis.events)),
+        page.find: gr.update(interactive=review.can_find(shown)),
         page.chat.dialogue: timeline.encode(dialogue.dialogue_payload(shown, services.desk, session.annotator)),
     }
     return update

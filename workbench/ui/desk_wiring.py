@@ -13,6 +13,7 @@ import gradio as gr
 
 from workbench.errors import WorkbenchError
 from workbench.ui import event_list, panels, shelf
+from workbench.ui.review import can_find
 from workbench.ui.services import Services
 from workbench.ui.session import Session
 from workbench.ui.stack_wiring import header
@@ -60,7 +61,8 @@ def wire_events(page: Page, services: Services) -> None:
         told = {page.events: encode(event_list.payload(services.desk, session, select=select))}
         if command.get("op") in TURNS:
             told = stands(page, services, session)
-        yield told | {page.clip: panels.clip_html(session.review)}
+        found = gr.update(interactive=can_find(session.review))
+        yield told | {page.clip: panels.clip_html(session.review), page.find: found}
 
     page.events.edit(edit, page.session_id, [*changed_by_steps(page), page.clip], **IN_ORDER)
 

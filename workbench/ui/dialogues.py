@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from workbench.conversation import Conversation, evidence_for
+from workbench.conversation import Conversation
 from workbench.records import Analysis, Turn, TurnKind
 from workbench.stack.loading import ModelStack
 from workbench.ui.runs import Run
@@ -42,7 +42,3 @@ class LentConversation(Conversation):
         finally:
             run.cancel()
         self._add(kind, question, said)
-
-    def _add(self, kind: TurnKind, question: str, said: str) -> None:
-        evidence = evidence_for(said.strip(), kind, self.analysis, self.span_s)
-        self.turns.append(Turn(kind, question, said.strip(), evidence))

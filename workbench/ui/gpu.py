@@ -53,8 +53,11 @@ class Job:
     adapter: Path | None = None
 
     def here(self, stack: ModelStack, report: Report) -> Any:
-        """Do it in this process."""
-        return self.work(stack, report, *self.arguments)
+        """Do it in this process. Raises StackError where memory runs out, else as the work."""
+        from workbench.stack.memory import enough_memory
+
+        with enough_memory(stack.profile):
+            return self.work(stack, report, *self.arguments)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from workbench.ui.runs import Cancelled, Progress
 from workbench.ui.services import Services
 from workbench.ui.session import Review, Session
 from workbench.ui.stacks import Choice
+from workbench.ui.standing import as_corrected
 
 
 @dataclass(frozen=True)
@@ -127,17 +128,23 @@ def _make_player(services: Services, session: Session, review: Review) -> Iterat
         yield PageView(review, None, player_changed=True)
 
 
+def can_find(review: Review | None) -> bool:
+    """Whether there is an event, of the model's or a person's, whose instances could be looked for."""
+    return bool(review and review.analysis and review.reviewed and review.reviewed.events)
+
+
 def find_instances(services: Services, session: Session) -> Iterator[PageView]:
     """Look for the instances of the clip on the page.
 
     Raises:
         InputError: no analysed clip, or other work is still running.
     """
-    analysis, review = session.require_analysis(), session.require_review()
+    review = session.require_review()
+    session.require_analysis()
     review.require_reviewed()
     if session.run is not None and session.run.active:
         raise InputError("This clip is still being worked on; wait for it or cancel it.")
-    run = session.run = services.find_instances(review, analysis)
+    run = session.run = services.find_instances(review, as_corrected(review))
     note = ""
     try:
         for progress in run.updates():

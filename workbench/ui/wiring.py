@@ -11,6 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.ui import chat, event_list, film, instances, marks, panels, viewer
 from workbench.ui.dialogue import dialogue_payload
 from workbench.ui.instance_cards import cards_payload
+from workbench.ui.review import can_find
 from workbench.ui.services import Services
 from workbench.ui.session import Session
 from workbench.ui.timeline import encode
@@ -35,12 +36,13 @@ def stands(page: Page, services: Services, session: Session, *, select: int | No
         page.instances: encode(cards_payload(session.id, review)),
         page.events: encode(event_list.payload(services.desk, session)),
         page.chat.dialogue: encode(dialogue_payload(review, services.desk, session.annotator)),
+        page.find: gr.update(interactive=can_find(review)),
     }
 
 
 def changed_by_steps(page: Page) -> list[Any]:
     """The components that `stands` speaks of."""
-    return [page.viewer, page.instances, page.events, page.chat.dialogue]
+    return [page.viewer, page.instances, page.events, page.chat.dialogue, page.find]
 
 
 def picture_servers(services: Services) -> list[Callable[[dict], Any]]:
