@@ -30,6 +30,7 @@ from finetune.launch import is_first, meet, own_device, patient_join
 from finetune.registry import Registry, check_fits
 from finetune.snapshot import HOLD_OUT_SHARE, Side, Snapshot, check_files, freeze, load_snapshot
 from finetune.sources import Found
+from finetune.teaching import teachable
 from workbench.adapters import AdapterInfo, apply
 from workbench.files import replacing
 from workbench.stack.loading import ModelStack
@@ -93,6 +94,8 @@ class Run:
         self.load = load or (lambda: ModelStack.load(job.profile, device=own_device(None)))
         self.tuning = (tuning or Tuning()).seeded(job.seed)
         self.progress = Progress(folder / "progress.jsonl")
+        self.taught: tuple[str, ...] = job.components
+        """Those of the components that the clips can teach."""
 
     def run(self) -> tuple[AdapterInfo, Verdict] | None:
         """Everything; None in processes that only helped.
@@ -112,7 +115,8 @@ class Run:
     def _run(self) -> tuple[AdapterInfo, Verdict] | None:
         parent = self._parent()
         snapshot = self._snapshot()
-        self.progress.tell("start", components=list(self.job.components), **snapshot.summary())
+        self.taught, left_out = teachable(self.job.components, snapshot.of("train"))
+        self.progress.tell("start", components=list(self.taught), **snapshot.summary())
         stack = self.load()
         if parent is not None:
             apply(stack, parent)
@@ -121,13 +125,13 @@ class Run:
             seed=self.job.seed,
             cache=self.cache,
         )
-        learned = shop.train(self.job.components)
+        learned = shop.train(self.taught)
         if not is_first():
             meet()
             return None
         _write_lines(self.folder / "samples.jsonl", shop.samples)
         info = self._assemble(learned, stack, snapshot, parent)
-        verdict = self._measure(stack, info, snapshot)
+        verdict = self._measure(stack, info, snapshot, left_out)
         lineage = {**info.lineage, "gate": verdict.to_document()}
         info = self.registry.add(info.folder, dataclasses.replace(info, lineage=lineage))
         self.progress.tell("done", adapter=info.name, adopt=verdict.adopt, reasons=list(verdict.reasons))
@@ -200,23 +204,23 @@ class Run:
             "code": code_version(),
             "job": dataclasses.asdict(self.job),
             "parameters": dataclasses.asdict(self.tuning),
-            "components": list(self.job.components),
+            "components": list(self.taught),
         }
         return assemble(
             *(self.folder / "adapter", learned, stack, parent),
-            components=self.job.components,
+            components=self.taught,
             digest=snapshot.digest,
             lineage=json.loads(json.dumps(lineage)),
         )
 
-    def _measure(self, before: ModelStack, info: AdapterInfo, snapshot: Snapshot) -> Verdict:
+    def _measure(self, before: ModelStack, info: AdapterInfo, snapshot: Snapshot, left_out: tuple[str, ...]) -> Verdict:
         """Before and after on the held-out new clips and on the bundled ones, and what the gate says to it.
 
         It also asks whether the new clips agree with the stack as it was, all of them, for a wrong hold-out hides that.
         """
         after = self.load()
         apply(after, info)
-        what = What("chat" in self.job.components, "segmenter" in self.job.components)
+        what = What("chat" in self.taught, "segmenter" in self.taught)
         changes = []
         for clips in (snapshot.of("hold_out"), snapshot.replay_of("hold_out")):
             wanted = [held_out(clip, self.folder / "truth") for clip in clips]
@@ -225,7 +229,8 @@ class Run:
             old, new = (measure(stack, wanted, names, what, cache, self.progress.count) for stack in (before, after))
             changes.append(compare(old, new))
         said = agreements(Eye(before, self.cache), snapshot.clips, self.progress.count)
-        verdict = judge(self.job.components, *changes, margin=self.job.margin, agreement=said)
+        verdict = judge(self.taught, *changes, margin=self.job.margin, agreement=said)
+        verdict = dataclasses.replace(verdict, reasons=(*verdict.reasons, *left_out))
         with replacing(self.folder / "gate.json") as temporary:
             temporary.write_text(json.dumps(verdict.to_document(), indent=2) + "\n")
         return verdict

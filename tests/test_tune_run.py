@@ -16,6 +16,7 @@ from finetune.records import TrainingClip
 from finetune.registry import Registry
 from finetune.snapshot import freeze
 from finetune.sources import Found
+from finetune.teaching import teachable
 from finetune.tune import Job, Run
 from finetune.tune_chat import last_checkpoint
 from tests.tiny_stack import tiny_stack as build_stack
@@ -191,3 +192,14 @@ def test_what_was_learned_lies_beside_the_store_it_was_learned_from(
     assert str(tmp_path / "page.adapters") in capsys.readouterr().err
     assert main(["scorer", "--replay", "none", "--out", str(tmp_path / "run")]) == 2  # the page's store
     assert str(tmp_path / "page.db") in capsys.readouterr().err
+
+
+def test_what_the_clips_cannot_teach_is_left_out_and_said(tmp_path: Path) -> None:
+    bare = [drawn_clip(tmp_path, seed, abnormal=bool(seed % 2), masks=False) for seed in range(4)]
+    taught, left_out = teachable(("scorer", "heatmap", "segmenter"), bare)
+    assert taught == ("scorer",)
+    assert [reason.split(":")[0] for reason in left_out] == ["the heatmap was left out", "the segmenter was left out"]
+    with pytest.raises(TrainingError, match="no clip to train on has masks inside an event"):
+        teachable(("heatmap",), bare)
+    masked = [*bare, drawn_clip(tmp_path, 5, abnormal=True)]
+    assert teachable(("scorer", "heatmap", "segmenter", "chat"), masked)[1] == ()
