@@ -2,8 +2,9 @@
 
 Each stage leaves its state in the work folder; an interrupted run goes on where it was. Stages:
 world → tokenizer → language → vision → heatmap → encode → scorer → chat → segmenter → fusion → card.
-There are three legs: the first from nothing, the second from its weights with kinds of events that they have not seen,
-the third from those with scenes of both. `--start DIR` takes the weights in DIR in place of the first leg's.
+There are four legs: the first from nothing, the second from its weights with kinds of events that they have not seen,
+the third from those with scenes of both, the fourth with a tower between the third's and the first's. `--start DIR`
+takes the weights in DIR in place of the first leg's.
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
 from finetune.legs import leg_of, legs_of, write_legs
 from finetune.parallel import spread
-from finetune.recipe import BundleRecipe, second_leg, third_leg
+from finetune.recipe import BundleRecipe, fourth_leg, second_leg, third_leg
 from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
 from finetune.segmenter import train as train_segmenter
 from finetune.sight import Sight, encode, load_backbone
+from finetune.starting import keep_some
 from finetune.tokenizer import train_tokenizer
 from finetune.vision import VisionJob, label_space, train_vision
 from finetune.world import WorldCache
@@ -118,12 +120,15 @@ class Bundle:
         train_language(backbone, texts, self.recipe.language, self.work)
 
     def _vision(self, backbone: InternVLBackbone) -> None:
-        labels = label_space(self.work, self.world)
         recipe = self.recipe
-        start = self._part("backbone")
-        train_vision(
-            backbone, VisionJob(self.work, self.seen, labels, recipe.vision, recipe.seed, recipe.processes, start)
-        )
+        if recipe.vision:
+            labels, start = label_space(self.work, self.world), self._part("backbone")
+            train_vision(
+                backbone, VisionJob(self.work, self.seen, labels, recipe.vision, recipe.seed, recipe.processes, start)
+            )
+        if recipe.kept is not None:
+            earlier = load_backbone(recipe.kept / "backbone").model.model.vision_tower
+            keep_some(backbone.model.model.vision_tower, earlier, recipe.keep)
 
     def _heatmap(self, backbone: InternVLBackbone) -> HeatmapDecoder:
         config = HeatmapConfig(backbone.feature_dim, backbone.text_dim, tap_count=len(backbone.tap_blocks), hidden=256)
@@ -247,10 +252,10 @@ def write_samples(folder: Path) -> list[Path]:
 def make_bundle(out: Path, work: Path, start: Path | None = None) -> None:
     """All legs, or those after the first from the weights in `start`; `out` gets weights and card."""
     drawn = work / "drawn"
-    if start is None:
-        start = _weights(Bundle(work / "first", BundleRecipe(), drawn))
-    start = _weights(Bundle(work / "second", second_leg(start), drawn))
-    last = Bundle(work / "third", third_leg(start), drawn)
+    first = start or _weights(Bundle(work / "first", BundleRecipe(), drawn))
+    second = _weights(Bundle(work / "second", second_leg(first), drawn))
+    third = _weights(Bundle(work / "third", third_leg(second), drawn))
+    last = Bundle(work / "fourth", fourth_leg(third, first), drawn)
     last.train(out)
     last.calibrate(out)
     last.measure(out)

@@ -38,13 +38,14 @@ def leg_of(recipe: BundleRecipe) -> Leg:
     loops |= {name: getattr(recipe, name) for name in names}
     return Leg(
         "python -m finetune bundle",
-        f"procedural clips (6-12 s, 320×240), {_scenes(recipe.whole)}; for the vision tower, {recipe.seen_frames} "
-        f"frames each of more scenes, {_scenes(recipe.seen)}{_masked(recipe)}{_calibrated(recipe)}",
+        f"procedural clips (6-12 s, 320×240), {_scenes(recipe.whole)}{_glimpsed(recipe)}{_masked(recipe)}"
+        f"{_calibrated(recipe)}",
         f"{_cpu()}, {recipe.processes} processes of one thread",
         (
             *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
             *(row for masks in recipe.segmenter for row in _mask_stages(masks)),
         ),
+        (f"The vision tower moved {recipe.keep:.0%} of the way back to that of leg 1.",) if recipe.kept else (),
     )
 
 
@@ -57,6 +58,13 @@ def _mask_stages(masks: SegmenterRecipe) -> tuple[tuple[str, int, float, int], .
 
 def _seeds(first: int, count: int) -> str:
     return f"{first} to {first + count - 1}"
+
+
+def _glimpsed(recipe: BundleRecipe) -> str:
+    """What the vision tower learned from, if it was trained."""
+    if not recipe.seen:
+        return ""
+    return f"; for the vision tower, {recipe.seen_frames} frames each of more scenes, {_scenes(recipe.seen)}"
 
 
 def _masked(recipe: BundleRecipe) -> str:

@@ -11,7 +11,7 @@ from finetune.errors import TrainingError
 from finetune.legs import Leg, leg_of, legs_of, write_legs
 from finetune.loop import LoopConfig
 from finetune.pretrain import LabelSpace
-from finetune.recipe import BundleRecipe, second_leg, third_leg
+from finetune.recipe import BundleRecipe, fourth_leg, second_leg, third_leg
 from finetune.sight import load_backbone
 from finetune.starting import new_module
 from finetune.vision import VisionJob, VisionPhase, train_vision
@@ -104,7 +104,12 @@ def test_the_card_says_what_is_not_reached_and_what_was_tried(tmp_path: Path) ->
 
 
 def test_legs_never_train_on_what_another_measures() -> None:
-    recipes = [BundleRecipe(), second_leg(Path("first")), third_leg(Path("second"))]
+    recipes = [
+        BundleRecipe(),
+        second_leg(Path("first")),
+        third_leg(Path("second")),
+        fourth_leg(Path("third"), Path("first")),
+    ]
     trained = [scenes.seeds for r in recipes for scenes in (*r.whole, *r.seen)]
     masks = [stretch for r in recipes for stretch in r.segmenter]
     trained += [range(m.first_scene, m.first_scene + m.n_scenes) for m in masks]
