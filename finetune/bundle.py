@@ -2,8 +2,7 @@
 
 Each stage leaves its state in the work folder; an interrupted run goes on where it was. Stages:
 world → tokenizer → language → vision → heatmap → encode → scorer → chat → segmenter → fusion → card.
-There are four legs: the first from nothing, the second from its weights with kinds of events that they have not seen,
-the third from those with scenes of both, the fourth with a tower between the third's and the first's. `--start DIR`
+There are two legs: the first from nothing, the second from its weights on scenes that they have not seen. `--start DIR`
 takes the weights in DIR in place of the first leg's.
 """
 
@@ -36,12 +35,11 @@ from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
 from finetune.legs import leg_of, legs_of, write_legs
 from finetune.parallel import spread
-from finetune.recipe import BundleRecipe, fourth_leg, second_leg, third_leg
+from finetune.recipe import BundleRecipe, keep_recipe, second_leg
 from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
 from finetune.segmenter import train as train_segmenter
 from finetune.sight import Sight, encode, load_backbone
-from finetune.starting import keep_some
 from finetune.tokenizer import train_tokenizer
 from finetune.vision import VisionJob, label_space, train_vision
 from finetune.world import WorldCache
@@ -73,13 +71,18 @@ MAX_SHARD = "9MB"
 
 
 class Bundle:
-    """The stages of a leg, each of which finds what the earlier ones left in `work`; legs share what is `drawn`."""
+    """The stages of a leg, each of which finds what the earlier ones left in `work`.
 
-    def __init__(self, work: Path, recipe: BundleRecipe, drawn: Path) -> None:
+    Raises:
+        TrainingError: `work` holds what another recipe, or one from other weights, has left.
+    """
+
+    def __init__(self, work: Path, recipe: BundleRecipe) -> None:
         self.work, self.recipe = work, recipe
         work.mkdir(parents=True, exist_ok=True)
-        self.world = WorldCache(drawn / "world", *recipe.whole)
-        self.seen = WorldCache(drawn / "seen", *recipe.seen, frames=recipe.seen_frames)
+        keep_recipe(work / "recipe.json", recipe)
+        self.world = WorldCache(work / "world", *recipe.whole)
+        self.seen = WorldCache(work / "seen", *recipe.seen, frames=recipe.seen_frames)
 
     def train(self, out: Path) -> None:
         """All that is learned, then the weights in `out`."""
@@ -120,15 +123,11 @@ class Bundle:
         train_language(backbone, texts, self.recipe.language, self.work)
 
     def _vision(self, backbone: InternVLBackbone) -> None:
-        recipe = self.recipe
-        if recipe.vision:
-            labels, start = label_space(self.work, self.world), self._part("backbone")
-            train_vision(
-                backbone, VisionJob(self.work, self.seen, labels, recipe.vision, recipe.seed, recipe.processes, start)
-            )
-        if recipe.kept is not None:
-            earlier = load_backbone(recipe.kept / "backbone").model.model.vision_tower
-            keep_some(backbone.model.model.vision_tower, earlier, recipe.keep)
+        recipe, labels = self.recipe, label_space(self.work, self.world)
+        start = self._part("backbone")
+        train_vision(
+            backbone, VisionJob(self.work, self.seen, labels, recipe.vision, recipe.seed, recipe.processes, start)
+        )
 
     def _heatmap(self, backbone: InternVLBackbone) -> HeatmapDecoder:
         config = HeatmapConfig(backbone.feature_dim, backbone.text_dim, tap_count=len(backbone.tap_blocks), hidden=256)
@@ -195,7 +194,7 @@ class Bundle:
     def calibrate(self, out: Path) -> None:
         """Fit familiarity and fusion on clips of their own, and write both."""
         recipe = self.recipe
-        folder = self._clips("calibration", recipe.calibration_clips, recipe.calibration_seed, broad=True)
+        folder = self._clips("calibration", recipe.calibration_clips, recipe.calibration_seed)
         stack = load_bundle(out)
         dense, labels = [], []
         for found in read_data(folder):
@@ -250,12 +249,9 @@ def write_samples(folder: Path) -> list[Path]:
 
 
 def make_bundle(out: Path, work: Path, start: Path | None = None) -> None:
-    """All legs, or those after the first from the weights in `start`; `out` gets weights and card."""
-    drawn = work / "drawn"
-    first = start or _weights(Bundle(work / "first", BundleRecipe(), drawn))
-    second = _weights(Bundle(work / "second", second_leg(first), drawn))
-    third = _weights(Bundle(work / "third", third_leg(second), drawn))
-    last = Bundle(work / "fourth", fourth_leg(third, first), drawn)
+    """Both legs, or the second one from the weights in `start`; `out` gets weights and card."""
+    first = start or _weights(Bundle(work / "first", BundleRecipe()))
+    last = Bundle(work / "second", second_leg(first))
     last.train(out)
     last.calibrate(out)
     last.measure(out)

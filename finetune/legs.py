@@ -45,7 +45,6 @@ def leg_of(recipe: BundleRecipe) -> Leg:
             *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
             *(row for masks in recipe.segmenter for row in _mask_stages(masks)),
         ),
-        (f"The vision tower moved {recipe.keep:.0%} of the way back to that of leg 1.",) if recipe.kept else (),
     )
 
 
@@ -61,9 +60,7 @@ def _seeds(first: int, count: int) -> str:
 
 
 def _glimpsed(recipe: BundleRecipe) -> str:
-    """What the vision tower learned from, if it was trained."""
-    if not recipe.seen:
-        return ""
+    """What the vision tower learned from."""
     return f"; for the vision tower, {recipe.seen_frames} frames each of more scenes, {_scenes(recipe.seen)}"
 
 

@@ -1,6 +1,7 @@
 """Going on from earlier weights: parts begin where they were left, and the card tells of every leg."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from finetune.errors import TrainingError
 from finetune.legs import Leg, leg_of, legs_of, write_legs
 from finetune.loop import LoopConfig
 from finetune.pretrain import LabelSpace
-from finetune.recipe import BundleRecipe, fourth_leg, second_leg, third_leg
+from finetune.recipe import BundleRecipe, keep_recipe, second_leg
 from finetune.sight import load_backbone
 from finetune.starting import new_module
 from finetune.vision import VisionJob, VisionPhase, train_vision
@@ -63,6 +64,24 @@ def test_new_heads_leave_a_frozen_tower_alone(tmp_path: Path, monkeypatch: pytes
     assert any(not torch.equal(a, b) for a, b in zip(before, trained(frozen=False), strict=True))
 
 
+def test_the_weights_that_ship_are_those_of_the_recipe() -> None:
+    recipe = [leg_of(BundleRecipe()), leg_of(second_leg(Path("first")))]
+    shipped = legs_of(ASSETS / "bundled")
+    assert [leg.stages for leg in shipped] == [leg.stages for leg in recipe]
+    assert [leg.data for leg in shipped] == [leg.data for leg in recipe]
+    assert [leg.command for leg in shipped] == [leg.command for leg in recipe]
+
+
+def test_a_work_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    keep_recipe(path, second_leg(Path("first")))
+    keep_recipe(path, replace(second_leg(Path("first")), processes=1))  # makes the same
+    with pytest.raises(TrainingError, match="another --work"):
+        keep_recipe(path, second_leg(Path("other")))
+    with pytest.raises(TrainingError, match="another recipe"):
+        keep_recipe(path, replace(second_leg(Path("first")), seed=7))
+
+
 def test_the_card_tells_of_every_leg(tmp_path: Path) -> None:
     first, second = leg_of(BundleRecipe()), leg_of(second_leg(Path("first")))
     told = Leg(first.command, first.data, first.hardware, first.stages, ("It was interrupted.",))
@@ -104,12 +123,7 @@ def test_the_card_says_what_is_not_reached_and_what_was_tried(tmp_path: Path) ->
 
 
 def test_legs_never_train_on_what_another_measures() -> None:
-    recipes = [
-        BundleRecipe(),
-        second_leg(Path("first")),
-        third_leg(Path("second")),
-        fourth_leg(Path("third"), Path("first")),
-    ]
+    recipes = [BundleRecipe(), second_leg(Path("first"))]
     trained = [scenes.seeds for r in recipes for scenes in (*r.whole, *r.seen)]
     masks = [stretch for r in recipes for stretch in r.segmenter]
     trained += [range(m.first_scene, m.first_scene + m.n_scenes) for m in masks]
