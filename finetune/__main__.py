@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     bundle = commands.add_parser("bundle", help="train everything in assets/bundled from nothing")
     bundle.add_argument("--out", type=Path, default=Path("assets/bundled"), metavar="DIR")
-    bundle.add_argument("--start", type=Path, metavar="DIR", help="the legs after the first, from this bundle")
+    bundle.add_argument("--start", type=Path, metavar="DIR", help="the second leg alone, from this bundle")
     bundle.add_argument("--work", type=Path, metavar="DIR", help="state of the stages (default: runs/bundle)")
 
     from finetune.evaluate import add_arguments

@@ -35,14 +35,14 @@ from finetune.fusion import fit_fusion
 from finetune.heatmap import train_heatmap
 from finetune.legs import leg_of, legs_of, write_legs
 from finetune.parallel import spread
-from finetune.recipe import BundleRecipe, keep_recipe, second_leg
+from finetune.recipe import HELD_OUT, HELD_OUT_BROAD, BundleRecipe, keep_recipe, second_leg
 from finetune.scenes import sample_scene, write_scene, write_world
 from finetune.scorer import train_scorer
 from finetune.segmenter import train as train_segmenter
 from finetune.sight import Sight, encode, load_backbone
 from finetune.tokenizer import train_tokenizer
 from finetune.vision import VisionJob, label_space, train_vision
-from finetune.world import WorldCache
+from finetune.world import Scenes, WorldCache
 from workbench.analysis import score_parts
 from workbench.features import dense_pass
 from workbench.profiles import BUNDLED
@@ -123,8 +123,8 @@ class Bundle:
         train_language(backbone, texts, self.recipe.language, self.work)
 
     def _vision(self, backbone: InternVLBackbone) -> None:
-        recipe, labels = self.recipe, label_space(self.work, self.world)
-        start = self._part("backbone")
+        recipe, start = self.recipe, self._part("backbone")
+        labels = label_space(self.work, self.world)
         train_vision(
             backbone, VisionJob(self.work, self.seen, labels, recipe.vision, recipe.seed, recipe.processes, start)
         )
@@ -135,19 +135,19 @@ class Bundle:
 
     def _scorer(self, backbone: InternVLBackbone, encoded: EncodedWorld) -> AnomalyScorer:
         config = UrdmuConfig(input_dim=backbone.feature_dim, hidden=256, heads=4, head_dim=64, ffn=256)
-        return train_scorer(
-            encoded, range(len(encoded)), config, self.recipe.scorer, self.work, start=self._part("scorer")
-        )
+        recipe, start = self.recipe, self._part("scorer")
+        clips = range(len(encoded))
+        return train_scorer(encoded, clips, config, recipe.scorer, self.work, start=start)
 
     def _chat(
         self, backbone: InternVLBackbone, sight: Sight, encoded: EncodedWorld, scorer: AnomalyScorer
     ) -> RegionEncoder:
+        loop, start = self.recipe.chat, self._part("regions")
         with torch.inference_mode():
             features = [torch.from_numpy(encoded.cls(i).astype(np.float32))[None] for i in range(len(encoded))]
             scores = [scorer(row).scores[0].numpy() for row in features]
         batches = ChatBatches(encoded, scores, range(len(encoded)), BUNDLED.layout, BUNDLED.n_frames)
         config = RegionConfig(backbone.text_dim, base_prompts=2)
-        loop, start = self.recipe.chat, self._part("regions")
         job = ChatJob(sight.backbone, batches, config, loop, self.work, self.recipe.chat_batch, start)
         return train_chat(backbone, job, processes=self.recipe.processes)
 
@@ -189,19 +189,19 @@ class Bundle:
         assert before is not None, "a recipe from nothing has at least one stretch"
         (out / "segmenter").mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "model.safetensors"):
-            shutil.copyfile(before / name, out / "segmenter" / name)
+            if not (out / "segmenter" / name).exists() or not (before / name).samefile(out / "segmenter" / name):
+                shutil.copyfile(before / name, out / "segmenter" / name)
 
     def calibrate(self, out: Path) -> None:
         """Fit familiarity and fusion on clips of their own, and write both."""
-        recipe = self.recipe
-        folder = self._clips("calibration", recipe.calibration_clips, recipe.calibration_seed)
         stack = load_bundle(out)
         dense, labels = [], []
-        for found in read_data(folder):
-            assert found.truth is not None
-            with Clip.open(found.path) as clip:
-                dense.append(dense_pass(clip, stack, cache_dir=self.work / "features"))
-                labels.append(np.asarray(found.truth.frame_label)[dense[-1].frame_index])
+        for number, scenes in enumerate(self.recipe.calibration):
+            for found in read_data(self._clips(f"calibration-{number}", scenes)):
+                assert found.truth is not None
+                with Clip.open(found.path) as clip:
+                    dense.append(dense_pass(clip, stack, cache_dir=self.work / "features"))
+                    labels.append(np.asarray(found.truth.frame_label)[dense[-1].frame_index])
         stack.familiarity = fit_familiarity([mean_tokens(one.features.tokens) for one in dense])
         save_module(stack.familiarity, stack.familiarity.config, out / "familiarity", dtype=torch.float32)
         parts = [score_parts(stack, one) for one in dense]
@@ -212,18 +212,18 @@ class Bundle:
         recipe = self.recipe
         crew = Crew(partial(load_bundle, out), recipe.processes) if recipe.processes > 1 else None
         stack = None if crew else load_bundle(out)
-        broad = self._clips("broad", recipe.broad_clips, recipe.broad_seed, broad=True)
+        broad = self._clips("broad", HELD_OUT_BROAD)
         evaluate(stack, read_data(broad), out=self.work / BROAD, segmenter=False, crew=crew)
         shutil.copyfile(self.work / BROAD, out / BROAD)
-        usual = self._clips("held_out", recipe.held_out_clips, recipe.held_out_seed)
+        usual = self._clips("held_out", HELD_OUT)
         metrics = evaluate(stack, read_data(usual), out=self.work / "metrics.json", crew=crew)
-        write_card(out, recipe.held_out_seed, metrics.to_document(), broad_seed=recipe.broad_seed)
+        write_card(out, HELD_OUT.seed, metrics.to_document(), broad_seed=HELD_OUT_BROAD.seed)
 
-    def _clips(self, name: str, clips: int, seed: int, *, broad: bool = False) -> Path:
-        """Drawn clips of the usual views and kinds of events, or of all that there are."""
+    def _clips(self, name: str, scenes: Scenes) -> Path:
+        """The folder of drawn clips."""
         folder = self.work / name
-        if len(list((folder / "truth").glob("*.json"))) < clips:
-            write_world(folder, clips, seed, wide=broad, rich=broad)
+        if len(list((folder / "truth").glob("*.json"))) < scenes.clips:
+            write_world(folder, scenes.clips, scenes.seed, wide=scenes.wide, rich=scenes.rich)
         return folder
 
     def _follow(self, stage: str, steps: Iterator[int], total: int) -> None:

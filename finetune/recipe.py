@@ -12,10 +12,14 @@ from finetune.segmenter import SegmenterRecipe
 from finetune.vision import VisionPhase
 from finetune.world import Scenes
 
+HELD_OUT = Scenes(960_000, 200)
+HELD_OUT_BROAD = Scenes(970_000, 100, wide=True, rich=True)
+"""What the card measures: clips of the usual, and of all views and kinds of events."""
+
 
 @dataclass(frozen=True, slots=True)
 class BundleRecipe:
-    """Every number of the recipe; the card repeats them."""
+    """Every number of a leg; the card repeats them."""
 
     start: Path | None = None
     """Bundle to go on from; its tokenizer and language are kept. None: from nothing."""
@@ -46,13 +50,8 @@ class BundleRecipe:
         ),
     )
     """Stretches, each of which goes on from the one before; one stretch of 12000 + 4000 steps came out worse."""
-    calibration_clips: int = 200
-    calibration_seed: int = 500_000
-    held_out_clips: int = 200
-    held_out_seed: int = 960_000
-    broad_clips: int = 100
-    broad_seed: int = 970_000
-    """Held-out clips of all views and kinds of events."""
+    calibration: tuple[Scenes, ...] = ()
+    """What familiarity and fusion are fitted on; the last leg has it."""
 
 
 def second_leg(start: Path) -> BundleRecipe:
@@ -70,6 +69,7 @@ def second_leg(start: Path) -> BundleRecipe:
         scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
         chat=LoopConfig(steps=600, lr=8e-4, save_every=20, parts=2, seed=1),
         segmenter=(),
+        calibration=(Scenes(500_000, 200),),
     )
 
 

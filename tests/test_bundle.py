@@ -12,7 +12,7 @@ from finetune.errors import TrainingError
 from finetune.legs import Leg, leg_of, legs_of, write_legs
 from finetune.loop import LoopConfig
 from finetune.pretrain import LabelSpace
-from finetune.recipe import BundleRecipe, keep_recipe, second_leg
+from finetune.recipe import HELD_OUT, HELD_OUT_BROAD, BundleRecipe, keep_recipe, second_leg
 from finetune.sight import load_backbone
 from finetune.starting import new_module
 from finetune.vision import VisionJob, VisionPhase, train_vision
@@ -65,7 +65,7 @@ def test_new_heads_leave_a_frozen_tower_alone(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_weights_that_ship_are_those_of_the_recipe() -> None:
-    recipe = [leg_of(BundleRecipe()), leg_of(second_leg(Path("first")))]
+    recipe = [leg_of(leg) for leg in (BundleRecipe(), second_leg(Path("first")))]
     shipped = legs_of(ASSETS / "bundled")
     assert [leg.stages for leg in shipped] == [leg.stages for leg in recipe]
     assert [leg.data for leg in shipped] == [leg.data for leg in recipe]
@@ -127,10 +127,8 @@ def test_legs_never_train_on_what_another_measures() -> None:
     trained = [scenes.seeds for r in recipes for scenes in (*r.whole, *r.seen)]
     masks = [stretch for r in recipes for stretch in r.segmenter]
     trained += [range(m.first_scene, m.first_scene + m.n_scenes) for m in masks]
-    for recipe in recipes:
-        for first, count in (
-            (recipe.broad_seed, recipe.broad_clips),
-            (recipe.calibration_seed, recipe.calibration_clips),
-            (recipe.held_out_seed, recipe.held_out_clips),
-        ):
-            assert not any(seeds.start < first + count and first < seeds.stop for seeds in trained)
+    calibrated = [scenes for recipe in recipes for scenes in recipe.calibration]
+    assert calibrated
+    for measured in (*calibrated, HELD_OUT, HELD_OUT_BROAD):
+        kept = measured.seeds
+        assert not any(seeds.start < kept.stop and kept.start < seeds.stop for seeds in trained)

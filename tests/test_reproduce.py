@@ -71,7 +71,8 @@ def test_the_sampler_table_and_its_page(tmp_path: Path, tiny_stack: ModelStack) 
     assert [(row["frames"], row["sampler"]) for row in table.rows] == [(4, "Top-K"), (4, "Uniform"), (4, "ATS")]
     assert all(0 <= row["fact_recall"] <= 1 and row["event seen"] in (0.0, 1.0) for row in table.rows)
     made = cells(bench)
-    assert len(made) == 3
+    assert len(made) == 4  # three answers and the curve
+    assert "ROC-AUC of" in table.about
     assert markdown(sampler_table(bench)) == markdown(table)
     assert cells(bench) == made
     page = write_report(tmp_path / "docs", bench, [table], "python -m finetune reproduce --seed 0", quick=True)
