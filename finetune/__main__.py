@@ -72,6 +72,8 @@ def _run(args: argparse.Namespace) -> int:
 
         if args.start and not (args.start / "backbone").is_dir():
             raise InputError(f"{args.start} is no bundle to go on from: it has no folder backbone; name another.")
+        if args.start and args.start.resolve() == args.out.resolve():
+            raise InputError(f"{args.start} cannot be gone on from and written to at once; give another --out.")
         make_bundle(args.out, args.work or default_work(), args.start)
         write_samples(args.out.parent / "samples")
         return 0

@@ -135,19 +135,19 @@ class Bundle:
 
     def _scorer(self, backbone: InternVLBackbone, encoded: EncodedWorld) -> AnomalyScorer:
         config = UrdmuConfig(input_dim=backbone.feature_dim, hidden=256, heads=4, head_dim=64, ffn=256)
-        recipe, start = self.recipe, self._part("scorer")
-        clips = range(len(encoded))
-        return train_scorer(encoded, clips, config, recipe.scorer, self.work, start=start)
+        return train_scorer(
+            encoded, range(len(encoded)), config, self.recipe.scorer, self.work, start=self._part("scorer")
+        )
 
     def _chat(
         self, backbone: InternVLBackbone, sight: Sight, encoded: EncodedWorld, scorer: AnomalyScorer
     ) -> RegionEncoder:
-        loop, start = self.recipe.chat, self._part("regions")
         with torch.inference_mode():
             features = [torch.from_numpy(encoded.cls(i).astype(np.float32))[None] for i in range(len(encoded))]
             scores = [scorer(row).scores[0].numpy() for row in features]
         batches = ChatBatches(encoded, scores, range(len(encoded)), BUNDLED.layout, BUNDLED.n_frames)
         config = RegionConfig(backbone.text_dim, base_prompts=2)
+        loop, start = self.recipe.chat, self._part("regions")
         job = ChatJob(sight.backbone, batches, config, loop, self.work, self.recipe.chat_batch, start)
         return train_chat(backbone, job, processes=self.recipe.processes)
 
@@ -189,19 +189,19 @@ class Bundle:
         assert before is not None, "a recipe from nothing has at least one stretch"
         (out / "segmenter").mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "model.safetensors"):
-            if not (out / "segmenter" / name).exists() or not (before / name).samefile(out / "segmenter" / name):
-                shutil.copyfile(before / name, out / "segmenter" / name)
+            shutil.copyfile(before / name, out / "segmenter" / name)
 
     def calibrate(self, out: Path) -> None:
         """Fit familiarity and fusion on clips of their own, and write both."""
+        assert self.recipe.calibration is not None, "the last leg says what it is calibrated on"
+        folder = self._clips("calibration", self.recipe.calibration)
         stack = load_bundle(out)
         dense, labels = [], []
-        for number, scenes in enumerate(self.recipe.calibration):
-            for found in read_data(self._clips(f"calibration-{number}", scenes)):
-                assert found.truth is not None
-                with Clip.open(found.path) as clip:
-                    dense.append(dense_pass(clip, stack, cache_dir=self.work / "features"))
-                    labels.append(np.asarray(found.truth.frame_label)[dense[-1].frame_index])
+        for found in read_data(folder):
+            assert found.truth is not None
+            with Clip.open(found.path) as clip:
+                dense.append(dense_pass(clip, stack, cache_dir=self.work / "features"))
+                labels.append(np.asarray(found.truth.frame_label)[dense[-1].frame_index])
         stack.familiarity = fit_familiarity([mean_tokens(one.features.tokens) for one in dense])
         save_module(stack.familiarity, stack.familiarity.config, out / "familiarity", dtype=torch.float32)
         parts = [score_parts(stack, one) for one in dense]

@@ -38,8 +38,8 @@ def leg_of(recipe: BundleRecipe) -> Leg:
     loops |= {name: getattr(recipe, name) for name in names}
     return Leg(
         "python -m finetune bundle",
-        f"procedural clips (6-12 s, 320×240), {_scenes(recipe.whole)}{_glimpsed(recipe)}"
-        f"{_masked(recipe)}{_calibrated(recipe)}",
+        f"procedural clips (6-12 s, 320×240), {_scenes(recipe.whole)}{_glimpsed(recipe)}{_masked(recipe)}"
+        f"{_calibrated(recipe)}",
         f"{_cpu()}, {recipe.processes} processes of one thread",
         (
             *((name, loop.steps, loop.lr, loop.seed) for name, loop in loops.items()),
@@ -72,7 +72,7 @@ def _masked(recipe: BundleRecipe) -> str:
 
 def _calibrated(recipe: BundleRecipe) -> str:
     """What familiarity and fusion were fitted on, if they were."""
-    return f"; for familiarity and fusion, {_scenes(recipe.calibration)}" if recipe.calibration else ""
+    return f"; for familiarity and fusion, {_scenes([recipe.calibration])}" if recipe.calibration else ""
 
 
 def _scenes(scenes: Sequence[Scenes]) -> str:

@@ -50,7 +50,7 @@ class BundleRecipe:
         ),
     )
     """Stretches, each of which goes on from the one before; one stretch of 12000 + 4000 steps came out worse."""
-    calibration: tuple[Scenes, ...] = ()
+    calibration: Scenes | None = None
     """What familiarity and fusion are fitted on; the last leg has it."""
 
 
@@ -69,7 +69,7 @@ def second_leg(start: Path) -> BundleRecipe:
         scorer=LoopConfig(steps=400, lr=3e-4, weight_decay=1e-4, seed=1),
         chat=LoopConfig(steps=600, lr=8e-4, save_every=20, parts=2, seed=1),
         segmenter=(),
-        calibration=(Scenes(500_000, 200),),
+        calibration=Scenes(500_000, 200),
     )
 
 

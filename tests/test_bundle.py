@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from finetune.__main__ import main
 from finetune.card import write_card
 from finetune.errors import TrainingError
 from finetune.legs import Leg, leg_of, legs_of, write_legs
@@ -82,6 +83,12 @@ def test_a_work_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
         keep_recipe(path, replace(second_leg(Path("first")), seed=7))
 
 
+def test_a_bundle_is_not_written_over_the_one_it_goes_on_from(capsys: pytest.CaptureFixture[str]) -> None:
+    bundled = str(ASSETS / "bundled")
+    assert main(["bundle", "--start", bundled, "--out", bundled]) == 2
+    assert "give another --out" in capsys.readouterr().err
+
+
 def test_the_card_tells_of_every_leg(tmp_path: Path) -> None:
     first, second = leg_of(BundleRecipe()), leg_of(second_leg(Path("first")))
     told = Leg(first.command, first.data, first.hardware, first.stages, ("It was interrupted.",))
@@ -127,7 +134,7 @@ def test_legs_never_train_on_what_another_measures() -> None:
     trained = [scenes.seeds for r in recipes for scenes in (*r.whole, *r.seen)]
     masks = [stretch for r in recipes for stretch in r.segmenter]
     trained += [range(m.first_scene, m.first_scene + m.n_scenes) for m in masks]
-    calibrated = [scenes for recipe in recipes for scenes in recipe.calibration]
+    calibrated = [recipe.calibration for recipe in recipes if recipe.calibration is not None]
     assert calibrated
     for measured in (*calibrated, HELD_OUT, HELD_OUT_BROAD):
         kept = measured.seeds

@@ -81,4 +81,5 @@ def test_the_app_itself_killed_while_it_saves(tmp_path: Path) -> None:
                 app.kill()
                 app.wait()
         check(store.path, clip, told, said)
+    assert min(said.values()) >= 2, "each of both times something was called saved before the kill"
     check_history(store.path, said)
