@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -61,11 +62,13 @@ def measure(frames: Mapping[int, np.ndarray], track: Mapping[int, np.ndarray]) -
     votes: dict[Part, Counter[str]] = {part: Counter() for part in BANDS}
     for index, mask in track.items():
         if mask.any():
-            picture, names = frames[index], _light_or_dark
+            picture = frames[index]
+            names: Callable[[np.ndarray], Counter[str]] = _light_or_dark
             if not is_colourless(picture):
-                picture, names = brightened(picture), _colours
+                names = partial(_colours, gain=gain_of(picture))
+            box = _surroundings(mask)
             for part, counts in votes.items():
-                counts.update(names(picture[_band(mask, part)]))
+                counts.update(names(picture[box][_band(mask[box], part)]))
     named = {part: counts.most_common(1)[0][0] for part, counts in votes.items() if counts.total() >= MIN_PIXELS}
     return Measured(named, way_of(track))
 
@@ -76,10 +79,10 @@ def is_colourless(rgb: np.ndarray) -> bool:
     return bool(np.percentile(small.max(-1).astype(int) - small.min(-1), 99) < COLOURLESS)
 
 
-def brightened(rgb: np.ndarray) -> np.ndarray:
-    """A picture whose brightest 3 % are bright."""
-    high = float(np.percentile(rgb.max(-1), 97))
-    return np.clip(rgb * (FULL / max(high, 60.0)), 0, 255).astype(np.uint8)
+def gain_of(rgb: np.ndarray) -> float:
+    """What a picture is multiplied with, so that its brightest 3 % are bright."""
+    brightest = np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])  # many times faster than max(-1)
+    return FULL / max(float(np.percentile(brightest, 97)), 60.0)
 
 
 def way_of(track: Mapping[int, np.ndarray]) -> str | None:
@@ -135,6 +138,12 @@ def _article(written: str | None, following: str) -> str:
     return "" if written is None else "an " if following[0] in "aeiou" else "a "
 
 
+def _surroundings(mask: np.ndarray) -> tuple[slice, slice]:
+    """The box of a mask and one pixel around it: all that its bands and their edges are about."""
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return slice(max(y - 1, 0), y + height + 1), slice(max(x - 1, 0), x + width + 1)
+
+
 def _band(mask: np.ndarray, part: Part) -> np.ndarray:
     """The pixels of a part, away from the mask's edge where there are enough of them."""
     rows = np.flatnonzero(mask.any(1))
@@ -153,11 +162,12 @@ def _light_or_dark(pixels: np.ndarray) -> Counter[str]:
     return Counter({"light": light, "dark": len(pixels) - light})
 
 
-def _colours(pixels: np.ndarray) -> Counter[str]:
-    """How many pixels `uint8 [N, 3]` bear which name."""
+def _colours(pixels: np.ndarray, gain: float) -> Counter[str]:
+    """How many pixels `uint8 [N, 3]`, brightened by a gain, bear which name."""
     if not len(pixels):
         return Counter()
-    hue, saturation, value = cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2HSV)[0].T
+    bright = np.clip(pixels * gain, 0, 255).astype(np.uint8)
+    hue, saturation, value = cv2.cvtColor(bright[None].astype(np.float32) / 255, cv2.COLOR_RGB2HSV)[0].T
     names = np.array([name for _, name in HUES])[np.searchsorted([border for border, _ in HUES], hue, side="right")]
     names = names.astype("<U8")
     names[(hue >= 12) & (hue < 45) & (value < 0.58)] = "brown"
