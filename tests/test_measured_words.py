@@ -1,5 +1,7 @@
 """Colours, ways and times that are measured: under drawn masks with known truth, and in what a language model says."""
 
+import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -339,6 +341,14 @@ def test_the_dialogue_speaks_of_people_who_are_there(bundled_stack: ModelStack, 
     said = {word for word in COLOUR_WORDS if f" {word} " in answer}
     assert said
     assert said <= measured
+    copy = shutil.copy(path, tmp_path / "lent.mp4")
+    lent = replace(analysis, clip=replace(analysis.clip, path=str(copy)))
+    prepared = Conversation(bundled_stack, lent)
+    looking = threading.Thread(target=prepared.look_ahead)
+    looking.start()
+    looking.join()
+    copy.unlink()
+    assert prepared.say("description").answer == answer, "what was measured ahead needs the file no more"
 
 
 @pytest.mark.parametrize("name", ["robbery", "normal"])

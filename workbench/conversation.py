@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -44,7 +45,7 @@ class Conversation:
     Raises:
         InputError: the analysis was read from a file and has no features; or the span is empty.
 
-    Not shared between threads.
+    Not shared between threads, `look_ahead` excepted.
     """
 
     def __init__(self, stack: ModelStack, analysis: Analysis, *, span_s: tuple[float, float] | None = None) -> None:
@@ -62,6 +63,8 @@ class Conversation:
         else:
             self._picked = _frames_of_span(analysis, span_s, stack.profile.n_frames)
         self.frame_times_s = [float(dense.time_s[i]) for i in self._picked]
+        self._looking = threading.Lock()
+        self._sightings: list[Sighting] | None = None
         self._words: MeasuredWords | None = None
         if stack.profile.measured_words:
             when, calm = when_of(analysis, span_s), not analysis.events
@@ -104,6 +107,14 @@ class Conversation:
         self._text = None
         with enough_memory(self.stack.profile):
             self._running()
+
+    def look_ahead(self) -> None:
+        """Measure now what a later answer may speak of, which else takes seconds in the midst of it.
+
+        To be called from a thread of its own while nothing is asked; an answer that needs it meanwhile waits for it.
+        """
+        if self._words is not None:
+            self._look_around()
 
     def retract(self) -> Turn | None:
         """Take the last turn back, so that it can be asked again; the video and earlier turns stay in the cache."""
@@ -154,13 +165,16 @@ class Conversation:
         return self._text
 
     def _look_around(self) -> list[Sighting]:
-        """What is to be seen, measured in the clip's file; nothing where the file has gone since."""
-        try:
-            with Clip.open(self.analysis.clip.path) as clip:
-                return look_around(clip, self.stack, self.analysis, self.span_s)
-        except ClipError as error:
-            logger.info("no colours were measured: %s", error)
-            return []
+        """What is to be seen, measured once in the clip's file; nothing where the file has gone since."""
+        with self._looking:
+            if self._sightings is None:
+                try:
+                    with Clip.open(self.analysis.clip.path) as clip:
+                        self._sightings = look_around(clip, self.stack, self.analysis, self.span_s)
+                except ClipError as error:
+                    logger.info("no colours were measured: %s", error)
+                    return []
+            return self._sightings
 
     @torch.inference_mode()
     def _video_prompt(self) -> Tensor:

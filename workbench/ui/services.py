@@ -86,6 +86,7 @@ class Services:
         # Where GPUs are lent, the work itself is elsewhere and every visitor may have one.
         self._worker = ThreadPoolExecutor(LENT_AT_ONCE if gpu.LENT else 1, "stack")
         self._media = ThreadPoolExecutor(1, "media")
+        self._sights = ThreadPoolExecutor(1, "sights")
         self.sender = ThreadPoolExecutor(SENT_AT_ONCE, "outgoing")
         self.outgoing: Outgoing | None = None
         given = None if load is None else (lambda _row, _adapter: load(device))
@@ -255,6 +256,14 @@ class Services:
             lambda turns, asked: self.run(self.works.answer(review.choice, review.clip, analysis, turns, asked)),
         )  # fmt: skip
 
+    def look_ahead(self, conversation: Conversation) -> None:
+        """Have what the next answers may speak of measured while a person reads the first one.
+
+        Where it fails, the answer that needs it measures again and says why. A lent GPU is not taken for this.
+        """
+        if not gpu.LENT:
+            self._sights.submit(conversation.look_ahead)
+
     def make_player_file(self, review: Review) -> Run[Path]:
         """Start making the h264 copy that stands in for a clip the browser cannot play; made once per content."""
 
@@ -298,7 +307,7 @@ class Services:
         self.training.close(end_runs=self._owns_work_dir and self.desk.store.path.is_relative_to(self.work_dir))
         self.desk.close()
         self.stacks.close()
-        for pool in (self._worker, self._media, self.sender):
+        for pool in (self._worker, self._media, self._sights, self.sender):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._owns_work_dir:
             shutil.rmtree(self.work_dir, ignore_errors=True)

@@ -141,7 +141,9 @@ def wire_chat(page: Page, services: Services) -> None:
     def ask(session_id: str, question: str) -> Iterator[Update]:
         with as_toast():
             session = services.sessions.get(session_id)
-            yield from show(session, chat.answer(session, services.conversation(session), question, services.desk))
+            talked = services.conversation(session)
+            yield from show(session, chat.answer(session, talked, question, services.desk))
+            services.look_ahead(talked)
 
     def ask_kind(kind: str) -> Callable[[str], Iterator[Update]]:
         def ask_this(session_id: str) -> Iterator[Update]:
