@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,11 @@ from workbench.corrections import catalogue, history
 from workbench.corrections.clips import current, list_analyses, save_analysis
 from workbench.corrections.verify import verify
 from workbench.errors import InputError, StoreError
-from workbench.records import ReviewedEvent, Turn
+from workbench.records import CaptionedClip, ReviewedEvent, Turn
+from workbench.records import Provenance as MadeBy
 from workbench.ui import api_store, event_list
 from workbench.ui.desk import Desk
-from workbench.ui.editing import peak_in
+from workbench.ui.editing import Plan, peak_in
 from workbench.ui.review import can_find
 from workbench.ui.services import Services
 from workbench.ui.session import Annotator, Review, Session
@@ -104,6 +107,16 @@ class TestEdits:
             assert event.end_s is not None
             assert event.start_s <= at <= event.end_s <= 10.0
             assert event.provenance.name == "ann"
+
+    def test_captioned_clips_of_merged_events_stay_in_order(self, desk: Desk, review: Review) -> None:
+        for event, count in zip(events(review), (2, 6), strict=True):
+            texts = [f"{event.id} {k}" for k in range(count)]
+            made = [CaptionedClip(history.new_id(), None, None, text, MadeBy("human", "ann")) for text in texts]
+            desk.save(review, ANN, Plan([history.add_caption(part, event.id, k) for k, part in enumerate(made)]))
+        first, second = events(review)
+        do(desk, review, "merge", id=first.id)
+        said = [part.caption for part in events(review)[0].clips]
+        assert said == [f"{first.id} {k}" for k in range(2)] + [f"{second.id} {k}" for k in range(6)]
 
     def test_split_and_merge_give_back_the_span_and_lose_no_text(self, desk: Desk, review: Review) -> None:
         first = events(review)[0]
@@ -269,6 +282,39 @@ class TestPage:
         assert review.require_reviewed().events == before
         assert desk.turnable(review, two) == (0, 0)
         desk.close()
+
+    def test_no_name_that_a_stranger_types_is_another_ones_layer(self, tmp_path: Path, review: Review) -> None:
+        desk = Desk(tmp_path / "public.db", public=True)
+        one = desk.annotator("main", "a" * 32)
+        desk.enter(review, one)
+        before = review.require_reviewed().events
+        desk.edit(review, one, {"op": "reject", "id": before[0].id})
+        for other in (desk.annotator("main"), desk.annotator("main", "b" * 32), desk.annotator(one.layer)):
+            desk.refresh(review, other)
+            assert review.require_reviewed().events == before
+        assert desk.annotator("another name", "a" * 32).layer == one.layer, "the key is who they are, not the name"
+        desk.close()
+
+    def test_two_edits_of_one_person_at_once_are_both_saved(self, desk: Desk, review: Review) -> None:
+        first, second = events(review)
+        for round_ in range(10):
+            commands = [
+                {"op": "text", "id": e.id, "field": "description", "value": f"{round_}"} for e in (first, second)
+            ]
+            with ThreadPoolExecutor(2) as pool:
+                for done in [pool.submit(desk.edit, review, ANN, command) for command in commands]:
+                    done.result()
+            assert [e.texts.description for e in events(review)] == [f"{round_}"] * 2
+
+    def test_a_clip_that_two_tabs_open_at_once_is_saved_once(self, desk: Desk, review: Review) -> None:
+        tabs = [Review(review.clip, "street", review.clip.path, review.clip.path) for _ in range(2)]
+        for tab in tabs:
+            tab.analysis = replace(drawn_analysis(n_frames=250, fps=25.0), clip=review.clip.info, threshold=0.51)
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(desk.enter, tab, ANN) for tab in tabs]:
+                done.result()
+        assert len(list_analyses(desk.store, review.require_reviewed().clip.id)) == 2
+        assert tabs[0].require_reviewed().events == tabs[1].require_reviewed().events
 
     @pytest.mark.parametrize("name", ["", "   ", "workbench", "x" * 61])
     def test_a_history_needs_a_name(self, desk: Desk, name: str) -> None:

@@ -97,6 +97,30 @@ def test_one_run_trains_and_the_next_waits_its_turn(queue: JobQueue, store: Stor
     assert queue.view(done).tail == ["learning"]
 
 
+def test_a_run_that_cannot_be_started_says_so_and_the_next_one_starts(tmp_path: Path, store: Store) -> None:
+    def refusing(job: Job, folder: Path) -> list[str]:
+        if job.request["program"] == "unknown":
+            raise InputError("There is no component 'ears'; choose one of scorer, chat.")
+        return command(job, folder)
+
+    with closing(JobQueue(store, tmp_path / "runs", refusing, slot=tmp_path / "slot.json")) as queue:
+        refused, fine = submit(queue, "unknown"), submit(queue, "trains")
+        until(lambda: begun(queue, fine))
+        found = jobs.get_job(store, refused.id)
+        assert (found.state, found.message) == (
+            "failed", "It could not be started (There is no component 'ears'; choose one of scorer, chat).",
+        )  # fmt: skip
+        queue.stop(fine.id)
+
+
+def test_a_slot_that_cannot_be_written_is_told(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "file").touch()
+    with closing(JobQueue(store, tmp_path / "runs", command, slot=tmp_path / "file" / "slot.json")) as queue:
+        job = submit(queue, "trains")
+        until(lambda: state(store, job) == "failed")
+        assert "slot.json cannot be written" in str(jobs.get_job(store, job.id).message)
+
+
 def test_two_stores_share_the_machine(tmp_path: Path, queue: JobQueue) -> None:
     first = submit(queue, "trains")
     until(lambda: begun(queue, first))

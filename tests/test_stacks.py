@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -152,6 +153,20 @@ class TestSwitching:
         assert session.require_analysis().profile == "qwen3-vl-2b"
         newer.close()
         assert services.new_session().choice is None
+
+    def test_a_clip_is_read_from_where_it_is_kept(
+        self, services: Services, path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """Gradio clears uploads away after a day; what was analysed before is then asked of the kept file too."""
+        upload = Path(shutil.copy(path, tmp_path_factory.mktemp("uploads") / "upload.mp4"))
+        session = services.new_session()
+        list(review.open_and_analyse(services, session, upload))
+        upload.unlink()
+        shown = session.require_review()
+        assert dict(shown.clip.frames([3]))[3].any()
+        list(review.open_and_analyse(services, session, shown.file))
+        assert session.require_review() is not shown
+        assert Path(session.require_analysis().clip.path).is_file()
 
     def test_cancelled_nothing_has_changed(self, services: Services, path: Path) -> None:
         session = services.new_session()

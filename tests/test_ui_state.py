@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -302,6 +303,16 @@ class TestLibrary:
         assert (sample.name, sample.title, sample.duration_s) == ("fight", "fighting", 1.0)
         assert truth_of(tmp_path / "fight.mp4") == [(0.2, 0.4, "fighting")]
         assert "No sample clips" in library.samples_html([])
+
+    @pytest.mark.parametrize("beside", ['{"camera": "north"}', "[]", "not JSON", '{"fps": 0, "events": [{}]}', "\x00"])
+    def test_what_a_camera_writes_beside_a_clip_is_no_truth_and_no_fault(
+        self, clip_path: Path, tmp_path: Path, beside: str
+    ) -> None:
+        shutil.copy(clip_path, tmp_path / "cam.mp4")
+        (tmp_path / "cam.json").write_text(beside)
+        [sample] = library.read_samples(tmp_path)
+        assert sample.name == "cam"
+        assert truth_of(tmp_path / "cam.mp4") == []
 
 
 class TestFlows:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from workbench import jobs, processes
 from workbench.corrections.store import Store
-from workbench.errors import StoreError
-from workbench.files import cache_root
+from workbench.errors import StoreError, WorkbenchError
+from workbench.files import cache_root, unwritable
 from workbench.job_files import LOG, RunView, read_run, tail
 from workbench.jobs import Job
 from workbench.processes import Mark, Slot
@@ -110,28 +110,41 @@ class JobQueue:
                 busy = self.advance()
             except StoreError as error:
                 logger.warning("The training queue waits: %s", error)
+            except Exception:
+                logger.exception("The training queue met something unexpected, and goes on")
             self._changed.wait(LOOK_S if busy else None)
             self._changed.clear()
 
     def _start(self, job: Job) -> None:
         """Start a run if the machine is free; called with the turn held."""
         own = Mark.of(os.getpid())
-        if own is None or not self._slot.take(own):
+        try:
+            if own is None or not self._slot.take(own):
+                return
+        except OSError as error:
+            self._give_up(job, unwritable(self._slot.path, error, "check the permissions of its folder"))
             return
         folder = self.run_folder(job.id)
         try:
             child = processes.start(self._command(job, folder), cwd=ROOT, log=folder / LOG)
-        except OSError as error:
+        except (OSError, WorkbenchError) as error:
             self._slot.free()
-            jobs.mark_ended(self.store, job.id, "failed", message=f"It could not be started ({error.strerror}).")
+            why = f"({error.strerror or error})" if isinstance(error, OSError) else f"({str(error).rstrip('.')})"
+            self._give_up(job, f"It could not be started {why}.")
             return
         self._children[job.id] = child
         mark = Mark.of(child.pid)
         if mark is None:
             self._slot.free()
         else:
-            self._slot.give(mark)
+            try:
+                self._slot.give(mark)
+            except OSError as error:  # it trains all the same; a run of another store may begin beside it
+                logger.warning("%s", unwritable(self._slot.path, error, "check the permissions of its folder"))
         jobs.mark_running(self.store, job.id, mark)
+
+    def _give_up(self, job: Job, message: str) -> None:
+        jobs.mark_ended(self.store, job.id, "failed", message=message)
 
     def _settle(self, job: Job) -> None:
         """Write down how a run has ended."""

@@ -6,7 +6,7 @@ Memory does not grow with length: one float64 and one int64 a frame for the time
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -60,6 +60,10 @@ class Clip:
         path = Path(path)
         info, base = probe(path)
         return cls(path, info, base)
+
+    def at(self, path: Path) -> Clip:
+        """The same clip where a copy of its file lies; nothing is probed again."""
+        return Clip(path, replace(self.info, path=str(path)), self._base)
 
     def __reduce__(self) -> tuple[type[Clip], tuple[Path, ClipInfo, TimeBase]]:
         """A clip may be sent to another process of this machine: it opens the file there, and need not probe it."""

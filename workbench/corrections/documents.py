@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from workbench.corrections.log import Document
 from workbench.errors import InputError
@@ -192,7 +192,28 @@ def check(kind: str, document: Document, clip: ClipRecord) -> None:
         InputError: a time, frame, role, state, mask or text is out of range, with the value in the sentence.
     """
     if checker := _CHECKS.get(kind):
+        _check_types(kind, document)
         checker(document, clip)
+
+
+_MAY_BE_EMPTY = (*TEXT_FIELDS, "event_id", "about")
+_TEXTS = ("caption", "question", "answer", "appearance", "motion", "text")
+_WHOLE = ("first_frame", "last_frame")
+_BY_FRAME = ("boxes_xyxy", "masks_rle")
+
+
+def _check_types(kind: str, document: Document) -> None:
+    """Refuse what a reader of the document would stumble over: programs may send any JSON."""
+    what = f"an {kind}" if kind[0] in "ei" else f"a {kind}"
+    for field, value in document.items():
+        optional = field in _MAY_BE_EMPTY or (field == "category" and kind != "instance")
+        if (optional and value is not None) or field in _TEXTS or (field == "category" and not optional):
+            if not isinstance(value, str):
+                raise InputError(f"{field} of {what} must be text, not {value!r:.60}.")
+        elif field in _WHOLE and (not isinstance(value, int) or isinstance(value, bool)):
+            raise InputError(f"{field} of {what} must be the number of a frame, not {value!r:.60}.")
+        elif field in _BY_FRAME and not isinstance(value, dict):
+            raise InputError(f"{field} of {what} must be an object by number of frame, not {value!r:.60}.")
 
 
 def _check_clip(document: Document, clip: ClipRecord) -> None:
@@ -254,6 +275,7 @@ def _check_instance(document: Document, clip: ClipRecord) -> None:
     if document["first_frame"] < 0 or document["last_frame"] < document["first_frame"]:
         raise InputError(f"Frames {document['first_frame']} to {document['last_frame']} are not a span.")
     for frame, mask in document["masks_rle"].items():
+        check_mask(mask, whole=False)
         height, width = mask["size"]
         if clip.height is not None and (height, width) != (clip.height, clip.width):
             raise InputError(
@@ -266,7 +288,11 @@ def _check_instance(document: Document, clip: ClipRecord) -> None:
             most = "no clip has that many" if clip.n_frames is None else f"it has {end} frames"
             raise InputError(f"{clip.name} has no frame {frame:.40}; {most}.")
     for frame, box in document["boxes_xyxy"].items():
-        if len(box) != 4 or not all(_is_number(side) and abs(side) <= _MOST_PX for side in box):
+        if (
+            not isinstance(box, list | tuple)
+            or len(box) != 4
+            or not all(_is_number(side) and abs(side) <= _MOST_PX for side in box)
+        ):
             raise InputError(f"The box of frame {frame} is not four numbers of pixels; correct {box!r:.60}.")
 
 
@@ -275,6 +301,19 @@ def _check_turn(document: Document, _clip: ClipRecord) -> None:
         raise InputError(f"The verdict {document['verdict']!r} is unknown; an answer is confirmed, changed or removed.")
     if document["kind"] not in get_args(TurnKind):
         raise InputError(f"The kind of question {document['kind']!r} is unknown; use {', '.join(get_args(TurnKind))}.")
+    evidence = document.get("evidence", [])
+    if not isinstance(evidence, list) or not all(_is_evidence(item) for item in evidence):
+        raise InputError(
+            "The evidence of an answer must be a list of objects with start_s and end_s in seconds, and instance_id, a "
+            f"number or null; not {evidence!r:.80}."
+        )
+
+
+def _is_evidence(item: Any) -> bool:
+    if not isinstance(item, dict) or not {"start_s", "end_s"} <= item.keys() <= {"start_s", "end_s", "instance_id"}:
+        return False
+    number = item.get("instance_id")
+    return _is_number(item["start_s"]) and _is_number(item["end_s"]) and (number is None or type(number) is int)
 
 
 _CHECKS: dict[str, Callable[[Document, ClipRecord], None]] = {
@@ -288,9 +327,17 @@ _CHECKS: dict[str, Callable[[Document, ClipRecord], None]] = {
 }
 
 
-def check_mask(mask: Any) -> None:
-    """Refuse run lengths that do not fill their picture (once, when a mask comes in). Raises InputError."""
-    decode_rle(mask)
+def check_mask(mask: Any, *, whole: bool = True) -> None:
+    """Refuse what is no mask and, if `whole`, run lengths that do not fill their picture (once, when a mask comes in).
+
+    Raises:
+        InputError: it is none.
+    """
+    size, counts = (mask.get("size"), mask.get("counts")) if isinstance(mask, dict) else (None, None)
+    if not isinstance(size, list) or [type(side) for side in size] != [int, int] or not isinstance(counts, str):
+        raise InputError(f"A mask must be an object with size [height, width] and counts, a text; not {mask!r:.60}.")
+    if whole:
+        decode_rle(cast(MaskRLE, mask))
 
 
 def _is_number(value: Any) -> bool:

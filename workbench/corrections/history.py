@@ -8,6 +8,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from itertools import count
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -53,7 +55,7 @@ def add(record: ReviewedEvent | ReviewedInstance | ReviewedTurn | Question) -> l
     """Add a new event (with its captioned clips), instance, turn or question."""
     if isinstance(record, ReviewedEvent):
         made = [Change("event", record.id, "", documents.event_to(record, _LAST))]
-        return made + [add_caption(clip, record.id, _LAST + i) for i, clip in enumerate(record.clips)]
+        return made + [add_caption(clip, record.id, i) for i, clip in enumerate(record.clips)]
     if isinstance(record, ReviewedInstance):
         return [Change("instance", record.id, "", documents.instance_to(record, _LAST))]
     if isinstance(record, ReviewedTurn):
@@ -61,9 +63,9 @@ def add(record: ReviewedEvent | ReviewedInstance | ReviewedTurn | Question) -> l
     return [Change("question", record.id, "", documents.question_to(record, _LAST))]
 
 
-def add_caption(clip: CaptionedClip, event_id: str, position: int = _LAST) -> Change:
-    """Add a captioned clip to an event."""
-    return Change("caption", clip.id, "", documents.caption_to(clip, event_id, position))
+def add_caption(clip: CaptionedClip, event_id: str, place: int = 0) -> Change:
+    """Add a captioned clip to an event, at a place among those that persons have added to it."""
+    return Change("caption", clip.id, "", documents.caption_to(clip, event_id, _LAST + place))
 
 
 def remove(subject: SubjectKind, subject_id: str) -> Change:
@@ -73,7 +75,11 @@ def remove(subject: SubjectKind, subject_id: str) -> Change:
 
 def new_id() -> str:
     """An id for something that is added: no other of the store has it, and what is added later sorts after it."""
-    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(4)}"
+    return f"{time.time_ns() // 1_000_000:011x}{next(_ORDER) & 0xFFFFFFFF:08x}{secrets.token_hex(4)}"
+
+
+_ORDER = count()
+"""Tells apart what is added within one millisecond."""
 
 
 def save(
@@ -215,15 +221,19 @@ def _with_dependants(db: Database, author: Author, changes: Sequence[Change]) ->
 
 
 def _check_masks(change: Change) -> None:
+    """Look at the masks that come in; what is none is refused by `documents.check`."""
     if change.subject != "instance":
         return
-    masks = change.value.get("masks_rle", {}).values() if not change.field and change.value else ()
-    if change.field == "masks_rle":
-        masks = change.value.values()
+    masks: Any = {}
+    if not change.field and change.value:
+        masks = change.value.get("masks_rle")
+    elif change.field == "masks_rle":
+        masks = change.value
     elif change.field.startswith("masks_rle.") and change.value is not None:
-        masks = (change.value,)
-    for mask in masks:
-        documents.check_mask(mask)
+        masks = {"": change.value}
+    if isinstance(masks, dict):
+        for mask in masks.values():
+            documents.check_mask(mask)
 
 
 def _turn_back(store: Store, clip: int, annotator: str, layer: str, action: Action) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from sqlite_utils import Database
@@ -25,6 +26,11 @@ from workbench.records import (
     SubjectKind,
 )
 
+_EMPTY: tuple[object, ...] = ("", {})
+"""What takes nothing out of a store that has more. An empty list is something: a video of no category is normal."""
+_NO_ROLE = "object"
+"""The role that readers give a track of which the file says none."""
+
 
 @dataclass(slots=True)
 class ImportReport:
@@ -41,8 +47,9 @@ def take_in(store: Store, drafts: Iterable[ReviewedClip], *, annotator: str) -> 
     """Write what a file says into the main layer, in one transaction.
 
     A clip is known by its sha256, else by its name. An event of the file is the one in the store with the same span,
-    else the one that an earlier import put in the same place; the same holds for captioned clips. What the file does
-    not say stays as it is. Taking in the same file twice writes nothing the second time.
+    else the one that an earlier import brought under its id, or in its place; the same holds for captioned clips. An
+    instance is the one with the same id, else the one of its kind that an earlier import gave the same number. What
+    the file does not say stays as it is. Taking in the same file twice writes nothing the second time.
 
     Raises:
         FormatError: something in the file cannot be true of its clip; nothing was written.
@@ -84,6 +91,7 @@ class _Merge:
         self.author = Author(annotator, self.clip.id, action="import")
         self.step: int | None = None
         self.ids: dict[str, str] = {}  # id in the file → id in the store
+        self.numbers = {item.instance.id for item in (*self.old.instances, *draft.instances)}
         self.taken = {subject_id for _, subject_id, _ in log.load_documents(db, self.clip.id, MAIN)}
 
     def run(self) -> None:
@@ -109,8 +117,38 @@ class _Merge:
             document["event_id"] = self.ids.get(instance.event_id, instance.event_id)
         for mask in document["masks_rle"].values():
             documents.check_mask(mask)
-        known = [item for item in self.old.instances if item.instance.id == instance.instance.id]
-        self._put("instance", instance.id, known[0] if known else None, document)
+        known = self._known_instance(instance)
+        if known is None:
+            document["number"] = self._free_number(document["number"])
+        elif not (document["appearance"] or document["motion"]) and document["role"] == _NO_ROLE:
+            document["role"] = None  # the file says nothing of it
+        self._put("instance", instance.id, known, document)
+
+    def _free_number(self, wanted: int) -> int:
+        """The number that a new instance has in the file; another one where the store has given it away."""
+        if all(item.instance.id != wanted for item in self.old.instances):
+            return wanted
+        free = next(number for number in count(wanted) if number not in self.numbers)
+        self.numbers.add(free)
+        return free
+
+    def _known_instance(self, new: ReviewedInstance) -> ReviewedInstance | None:
+        """The instance in the store that one of the file is: of the same id, else one an earlier import numbered so.
+
+        A number alone says nothing: files that know of no instances count their tracks from 0 too.
+        """
+        for known in self.old.instances:
+            if known.id == new.id:
+                return known
+        one = (new.instance.id, new.instance.category)
+        return next(
+            (
+                known
+                for known in self.old.instances
+                if known.provenance.kind == "import" and (known.instance.id, known.instance.category) == one
+            ),
+            None,
+        )
 
     def _put_turns(self) -> None:
         said = Counter((item.turn.kind, item.turn.question, item.turn.answer) for item in self.old.dialogue)
@@ -147,8 +185,10 @@ class _Merge:
         self._write(Change(kind, self.ids[draft_id], "", document))
 
     def _update(self, kind: SubjectKind, subject_id: str, new: Document, names: Sequence[str]) -> None:
+        old = log.load_document(self.db, self.clip.id, MAIN, kind, subject_id) or {}
         for name in names:
-            if new[name] is not None:
+            says_nothing = new[name] is None or (new[name] in _EMPTY and old.get(name))
+            if not says_nothing:
                 self._write(Change(kind, subject_id, name, new[name]))
         merged = log.load_document(self.db, self.clip.id, MAIN, kind, subject_id)
         if merged is not None:
@@ -163,17 +203,23 @@ def _match(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
     """For each new event or captioned clip the old one that it is, or None."""
     free = list(old)
     result: list[Any] = [None] * len(new)
-    for place, item in enumerate(new):
-        if item.start_s is not None:
-            same = [known for known in free if (known.start_s, known.end_s) == (item.start_s, item.end_s)]
-            if same:
-                result[place] = same[0]
-                free.remove(same[0])
-    for place in range(min(len(new), len(old))):
-        known = old[place]
-        if result[place] is None and known in free and known.provenance.kind == "import":
+
+    def settle(place: int, known: Any) -> None:
+        if result[place] is None and known in free:
             result[place] = known
             free.remove(known)
+
+    for place, item in enumerate(new):
+        if item.start_s is not None:
+            for known in [k for k in free if (k.start_s, k.end_s) == (item.start_s, item.end_s)][:1]:
+                settle(place, known)
+    imported = [known for known in old if known.provenance.kind == "import"]
+    by_id = {known.id: known for known in imported}
+    for place, item in enumerate(new):
+        if item.id in by_id:
+            settle(place, by_id[item.id])
+    for place, known in enumerate(imported[: len(new)]):
+        settle(place, known)
     return result
 
 

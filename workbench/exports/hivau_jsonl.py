@@ -26,6 +26,7 @@ from typing import Any, Literal, get_args
 
 from workbench.errors import FormatError
 from workbench.exports import drafts
+from workbench.exports.writing import distinct
 from workbench.files import replacing
 from workbench.prompts import STANDARD_QUESTIONS
 from workbench.records import (
@@ -64,10 +65,10 @@ class Line:
 
 
 def write_prompts(clips: Iterable[ReviewedClip], out: Path) -> int:
-    """Write the `prompt`/`anwser` dialect. → how many clips."""
+    """Write the `prompt`/`anwser` dialect. → how many clips. Raises FormatError when two have one name."""
     count = number = 0
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for count, reviewed in enumerate(clips, start=1):  # noqa: B007 - counts
+        for count, reviewed in enumerate(distinct(clips), start=1):  # noqa: B007 - counts
             for line in lines_of(reviewed):
                 document = {"id": number, "type": line.level, "task": line.kind, "video": line.video}
                 document |= {"prompt": line.prompt, "anwser": line.answer}
@@ -77,10 +78,14 @@ def write_prompts(clips: Iterable[ReviewedClip], out: Path) -> int:
 
 
 def write_conversations(clips: Iterable[ReviewedClip], out: Path) -> int:
-    """Write the `conversations` dialect: questions that follow each other about one event or video are one dialogue."""
+    """Write the `conversations` dialect: questions that follow each other about one event or video are one dialogue.
+
+    Raises:
+        FormatError: two clips have one name.
+    """
     count = number = 0
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for count, reviewed in enumerate(clips, start=1):  # noqa: B007 - counts
+        for count, reviewed in enumerate(distinct(clips), start=1):  # noqa: B007 - counts
             for dialogue in _dialogues(lines_of(reviewed)):
                 turns = []
                 for i, line in enumerate(dialogue):

@@ -6,9 +6,11 @@ On a page that strangers share, each of them has a layer of their own and sees o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -54,13 +56,25 @@ class Desk:
         self.store = open_store(path)
         self.public = public
         self.media_dir = path.with_suffix(".media")
+        self._entering = threading.Lock()
 
-    def annotator(self, name: str) -> Annotator:
-        """Who edits under that name. Raises `InputError` for a name that is empty or too long."""
+    def annotator(self, name: str, key: str = "") -> Annotator:
+        """Who edits under that name, and in which layer.
+
+        Args:
+            key: among strangers a name proves nothing: the layer is that of whoever knows this. Programs, which have
+                none, share one for each name.
+
+        Raises:
+            InputError: the name is empty or too long.
+        """
         name = " ".join(name.split())
         if not 1 <= len(name) <= 60 or name == clips.WORKBENCH:
             raise InputError("A name is needed for the history: 1 to 60 letters, and not “workbench”.")
-        return Annotator(name, name if self.public else MAIN)
+        if not self.public:
+            return Annotator(name, MAIN)
+        whose = f"key {key}" if key else f"name {name}"
+        return Annotator(name, f"guest-{hashlib.sha256(whose.encode()).hexdigest()[:16]}")
 
     def enter(self, review: Review, by: Annotator) -> None:
         """Save the analysis of a clip (unless the store has the same already) and read how the clip stands."""
@@ -68,9 +82,10 @@ class Desk:
         if analysis is None:
             raise InputError("This clip is not analysed yet; wait for the progress bar.")
         kept = replace(analysis, clip=replace(analysis.clip, path=str(review.file)))
-        if not self._has(kept):
-            versions = {name: _version(name) for name in PACKAGES}
-            clips.save_analysis(self.store, kept, versions=versions)
+        with self._entering:  # of two tabs that open one clip, the second finds what the first has saved
+            if not self._has(kept):
+                versions = {name: _version(name) for name in PACKAGES}
+                clips.save_analysis(self.store, kept, versions=versions)
         if review.file is not None:
             attach(self.store, kept.clip.sha256, review.file)  # it may have been moved since
         self.refresh(review, by)
@@ -92,15 +107,16 @@ class Desk:
         """
         if not made.changes:
             return
-        try:
-            self._save(review, by, made)
-        except history.StaleError as error:
-            self.refresh(review, by)
-            if any(change.annotator != clips.WORKBENCH for change in error.changes):
-                raise
-            self._save(review, by, made)  # only a model has spoken meanwhile; that contradicts no person
-        finally:
-            self.refresh(review, by)
+        with review.writing:
+            try:
+                self._save(review, by, made)
+            except history.StaleError as error:
+                self.refresh(review, by)
+                if any(change.annotator != clips.WORKBENCH for change in error.changes):
+                    raise
+                self._save(review, by, made)  # only a model has spoken meanwhile; that contradicts no person
+            finally:
+                self.refresh(review, by)
 
     def _save(self, review: Review, by: Annotator, made: Plan) -> None:
         reviewed = review.require_reviewed()
@@ -111,9 +127,10 @@ class Desk:
 
     def say(self, review: Review, by: Annotator, changes: Sequence[Change]) -> None:
         """Write what a model said (a turn, instances): in the history, but no step that a person could undo."""
-        reviewed = review.require_reviewed()
-        history.save(self.store, reviewed.clip.id, changes, annotator=clips.WORKBENCH, layer=by.layer)
-        self.refresh(review, by)
+        with review.writing:
+            reviewed = review.require_reviewed()
+            history.save(self.store, reviewed.clip.id, changes, annotator=clips.WORKBENCH, layer=by.layer)
+            self.refresh(review, by)
 
     def add_turn(self, review: Review, by: Annotator, turn: Turn) -> str:
         """Keep a question and its answer. → its id."""
@@ -150,8 +167,9 @@ class Desk:
             StoreError: somebody else changed the same thing since.
         """
         turn = history.redo if redo else history.undo
-        done = turn(self.store, review.require_reviewed().clip.id, annotator=by.name, layer=by.layer)
-        self.refresh(review, by)
+        with review.writing:
+            done = turn(self.store, review.require_reviewed().clip.id, annotator=by.name, layer=by.layer)
+            self.refresh(review, by)
         return done is not None
 
     def turnable(self, review: Review, by: Annotator) -> tuple[int, int]:

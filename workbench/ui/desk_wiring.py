@@ -26,9 +26,17 @@ if TYPE_CHECKING:
 
 Update = dict[Any, Any]
 Begin = Callable[..., Iterator[Update]]
-HELLO_JS = """() => [JSON.stringify({
-  name: localStorage.getItem('aw-name') || '', clip: new URLSearchParams(location.search).get('clip') || '',
-})]"""
+HELLO_JS = """() => {
+  if (!localStorage.getItem('aw-key')) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    localStorage.setItem('aw-key', Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(''));
+  }
+  return [JSON.stringify({
+    name: localStorage.getItem('aw-name') || '', clip: new URLSearchParams(location.search).get('clip') || '',
+    key: localStorage.getItem('aw-key'),
+  })];
+}"""
+KEY_LENGTH = 32  # of a browser's key, hexadecimal digits
 TURNS = ("undo", "redo")
 # One at a time and in order: a step knows the one before it. Each takes some milliseconds.
 IN_ORDER: dict[str, Any] = QUIET | {"concurrency_limit": 1, "concurrency_id": "steps", "trigger_mode": "multiple"}
@@ -115,9 +123,12 @@ def wire_arrival(blocks: gr.Blocks, page: Page, services: Services, begin: Begin
     def arrive(hello: str) -> Iterator[Update]:
         said = _parsed(hello)
         session = services.new_session()
+        if len(str(said.get("key", ""))) >= KEY_LENGTH:
+            session.key = str(said["key"])
+            services.name(session, session.annotator.name)
         if said.get("name"):
             with as_toast():
-                session.annotator = services.desk.annotator(str(said["name"]))
+                services.name(session, str(said["name"]))
         yield {
             page.session_id: session.id, page.who: session.annotator.name,
             page.shelf: json.dumps({"sid": session.id}), page.tuning: json.dumps({"sid": session.id}),
@@ -132,7 +143,7 @@ def wire_arrival(blocks: gr.Blocks, page: Page, services: Services, begin: Begin
     def rename(session_id: str, event: gr.EventData) -> Update:
         with as_toast():
             session = services.sessions.get(session_id)
-            session.annotator = services.desk.annotator(str(event._data.get("name")))
+            services.name(session, str(event._data.get("name")))
             if session.review is not None and session.review.reviewed is not None:
                 services.desk.refresh(session.review, session.annotator)
         return stands(page, services, session) | {page.who: session.annotator.name}

@@ -224,7 +224,8 @@ def _merge(scene: Scene, command: Mapping[str, Any]) -> Plan:
         said = [text for text in (getattr(first.texts, name), getattr(second.texts, name)) if text]
         values[field] = " ".join(dict.fromkeys(said)) or None
     changes = [*_edits(first, values), history.remove("event", second.id)]
-    changes += [history.add_caption(part, first.id) for part in _renewed(list(second.clips))]
+    moved = enumerate(_renewed(list(second.clips)), start=len(first.clips))
+    changes += [history.add_caption(part, first.id, place) for place, part in moved]
     return Plan(changes, first.id, "merged")
 
 

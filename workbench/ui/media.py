@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 from workbench.errors import StackError
 
+logger = logging.getLogger(__name__)
 PLAYABLE = {"mov,mp4,m4a,3gp,3g2,mj2": {"h264", "av1"}, "matroska,webm": {"vp8", "vp9", "av1"}}
 
 
@@ -25,10 +27,16 @@ def plays_in_browser(path: Path) -> bool:
 
 
 def truth_of(path: Path) -> list[tuple[float, float, str]]:
-    """Ground-truth events `(start_s, end_s, category)` written beside a sample clip; empty when there are none."""
+    """Ground-truth events `(start_s, end_s, category)` written beside a sample clip; empty when there are none.
+
+    A camera may write other files of that name beside its clips: what is no truth says nothing.
+    """
     beside = [path.with_suffix(".json"), path.parent.parent / "truth" / f"{path.stem}.json"]
-    document = next((json.loads(p.read_text("utf-8")) for p in beside if p.is_file()), None)
-    if not document:
-        return []
-    fps = float(document["fps"])
-    return [(e["start_frame"] / fps, e["end_frame"] / fps, str(e["category"])) for e in document.get("events", [])]
+    for file in beside:
+        try:
+            document = json.loads(file.read_text("utf-8"))
+            fps = float(document["fps"])
+            return [(e["start_frame"] / fps, e["end_frame"] / fps, str(e["category"])) for e in document["events"]]
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+            logger.debug("%s tells nothing of %s: %r", file, path.name, error)
+    return []

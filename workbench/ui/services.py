@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from workbench.stack.loading import ModelStack
     from workbench.ui.annotating import AnnotationJob
     from workbench.ui.outgoing import Outgoing
+    from workbench.video import Clip
 
 LENT_AT_ONCE = 16  # pieces of work that may each have a GPU lent to it
 SENT_AT_ONCE = 4  # pushes and exports with videos
@@ -166,8 +167,12 @@ class Services:
     def new_session(self) -> Session:
         """A session for a visitor who has just come; strangers get a name nobody else has."""
         session = self.sessions.create()
-        session.annotator = self.desk.annotator(f"guest {session.id[:8]}" if self.desk.public else self._annotator)
+        self.name(session, f"guest {session.id[:8]}" if self.desk.public else self._annotator)
         return session
+
+    def name(self, session: Session, name: str) -> None:
+        """Let the history bear a name for what this visitor does. Raises `InputError` as `Desk.annotator`."""
+        session.annotator = self.desk.annotator(name, session.key or session.id)
 
     def open_review(self, path: str | Path, name: str | None = None) -> Review:
         """Open a clip, with the ground truth beside it when there is one; an upload is kept beside the store.
@@ -181,6 +186,8 @@ class Services:
         clip = Clip.open(path)
         try:
             kept = self.desk.keep(path, clip.info.sha256, self.samples_dir)
+            clip.close()
+            clip = clip.at(kept)  # the upload is cleared away after a day
             player = kept if plays_in_browser(kept) else None
         except WorkbenchError:
             clip.close()
@@ -197,7 +204,7 @@ class Services:
             report("loading the model stack", 0.0)
             job = self.works.analyse(choice or review.choice, review.clip)
             stack = self.stack(job.choice)
-            known = self._recall(review.clip.info.sha256, stack)
+            known = self._recall(review.clip, stack)
             if known is not None:
                 return known
             analysis = gpu.carry_out(job, self.stack, report)
@@ -207,11 +214,16 @@ class Services:
 
         return Run(work, self._worker)
 
-    def _recall(self, sha256: str, stack: ModelStack) -> Analysis | None:
-        """A copy for one review of what was analysed before; instances and dialogue are the store's business."""
+    def _recall(self, clip: Clip, stack: ModelStack) -> Analysis | None:
+        """A copy for one review of what was analysed before, of the file as it lies now.
+
+        Instances and dialogue are the store's business.
+        """
         with self._known_lock:
-            known = self._known.get((sha256, stack.profile.name, stack.adapter or ""))
-        return None if known is None else replace(known, events=list(known.events), instances=[], dialogue=[])
+            known = self._known.get((clip.info.sha256, stack.profile.name, stack.adapter or ""))
+        if known is None:
+            return None
+        return replace(known, clip=clip.info, events=list(known.events), instances=[], dialogue=[])
 
     def _remember(self, analysis: Analysis, stack: ModelStack) -> None:
         kept = replace(analysis, events=list(analysis.events), instances=[], dialogue=[])

@@ -58,6 +58,8 @@ class Review:
     """The id of the last answer that `conversation` gave."""
     stopped: set[str] = field(default_factory=set)
     """Answers that were stopped."""
+    writing: threading.RLock = field(default_factory=threading.RLock)
+    """Held from a write into the store until `reviewed` shows it: the next one builds on that."""
     reviewed: ReviewedClip | None = None
     """The clip as it stands in the store, with all corrections; None before it is analysed."""
 
@@ -102,6 +104,8 @@ class Session:
     """Making a copy for the player, beside other work."""
     stop: threading.Event = field(default_factory=threading.Event)
     answering: threading.Lock = field(default_factory=threading.Lock)
+    key: str = ""
+    """Among strangers: what this visitor's browser knows and nobody else, so that a reload finds their own layer."""
     last_used_s: float = field(default_factory=time.monotonic)
 
     def require_review(self) -> Review:
