@@ -12,6 +12,7 @@ from finetune.dialogues import instance_answer
 from finetune.records import Entity, Said, Source, TrainingClip
 from finetune.scenes.truth import SceneTruth, TruthFile, read_truth_file
 from workbench.corrections.attach import HOW, has_file
+from workbench.corrections.authorship import words_of_people
 from workbench.corrections.clips import reviewed_clips
 from workbench.corrections.store import Store
 from workbench.errors import ClipError, DataError, FormatError
@@ -54,7 +55,7 @@ def from_store(store: Store, layer: str = "main") -> Found:
         if None in (clip.sha256, clip.n_frames, clip.fps, clip.width, clip.height):
             found.left_out.append(f"{clip.name}: it was never probed; analyse it once.")
             continue
-        made = from_reviewed(reviewed, "corrections", _info_of(reviewed))
+        made = from_reviewed(words_of_people(store, reviewed), "corrections", _info_of(reviewed))
         made.check_masks()
         found.clips.append(made)
     if not found.clips:
@@ -203,10 +204,9 @@ def _entity(item: ReviewedInstance) -> Entity:
 
 
 def _said_of(reviewed: ReviewedClip, label: int, category: str | None) -> Iterable[Said]:
-    """Texts that people wrote, questions of an instruction set in their own words, and edited free dialogue.
+    """Texts, questions of an instruction set in their own words, and the dialogue.
 
-    What the model said and nobody touched or confirmed is not taught back to it. A judgement that nobody wrote
-    follows from the events; descriptions and analyses do not.
+    A judgement that nobody wrote, nor gave as an answer, follows from the events; descriptions and analyses do not.
     """
     asked = {(question.about, question.kind): question.text for question in reviewed.questions}
 
@@ -217,7 +217,8 @@ def _said_of(reviewed: ReviewedClip, label: int, category: str | None) -> Iterab
                 rows.append((asked.get((about, kind), STANDARD_QUESTIONS[kind]), text))
         return tuple(rows)
 
-    yield Said("video", turns(None, reviewed.texts, judgement_text(label, category)))
+    answered = any(item.turn.kind == "judgement" for item in reviewed.dialogue)
+    yield Said("video", turns(None, reviewed.texts, "" if answered else judgement_text(label, category)))
     for event in reviewed.events:
         if event.start_s is None or event.end_s is None:
             continue
@@ -228,11 +229,10 @@ def _said_of(reviewed: ReviewedClip, label: int, category: str | None) -> Iterab
                 question = asked.get((part.id, "caption"), STANDARD_QUESTIONS["caption"])
                 yield Said("clip", ((question, part.caption),), (part.start_s, part.end_s))
     for item in reviewed.dialogue:
-        if item.provenance.kind != "model" or item.provenance.edited_by or item.verdict:
-            yield Said("video", ((item.turn.question, item.turn.answer),))
+        yield Said("video", ((item.turn.question, item.turn.answer),))
     for made in reviewed.instances:
         one = made.instance
-        if one.appearance and one.motion and (made.provenance.kind != "model" or made.provenance.edited_by):
+        if one.appearance and one.motion:
             answer = instance_answer({"role": one.role, "appearance": one.appearance, "motion": one.motion})
             yield Said("instance", ((INSTANCE_QUESTION, answer),), entity=one.id)
 

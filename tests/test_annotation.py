@@ -11,9 +11,10 @@ import pytest
 from tests import bad_clips
 from tests.tiny_stack import tiny_stack
 from workbench.analysis import analyse
-from workbench.annotation import Options, annotate_clip, annotate_library, split_span, written_by
+from workbench.annotation import Options, annotate_clip, annotate_library, split_span
 from workbench.cli import main
 from workbench.corrections import clips, history
+from workbench.corrections.authorship import written_by
 from workbench.corrections.store import Store
 from workbench.corrections.taxonomy import open_store
 from workbench.corrections.verify import verify

@@ -12,14 +12,24 @@ from tests.drawn import write_clip
 from tests.store_support import empty_store, square
 from workbench.__main__ import main
 from workbench.corrections.clips import ensure_clip, record_of
-from workbench.corrections.history import add, edit, save
+from workbench.corrections.history import add, add_caption, edit, save, undo
 from workbench.corrections.log import ensure_annotator
 from workbench.corrections.store import Store
 from workbench.corrections.verify import verify
 from workbench.errors import DataError
 from workbench.probe import probe
 from workbench.prompts import INSTANCE_QUESTION, STANDARD_QUESTIONS
-from workbench.records import Instance, Provenance, ReviewedEvent, ReviewedInstance, ReviewedTurn, Texts, Turn
+from workbench.records import (
+    CaptionedClip,
+    Instance,
+    Provenance,
+    ReviewedEvent,
+    ReviewedInstance,
+    ReviewedTurn,
+    Texts,
+    Turn,
+)
+from workbench.training import count_data
 
 ANN = Provenance("human", "ann")
 
@@ -73,6 +83,49 @@ def test_what_the_model_said_and_nobody_touched_is_not_taught_back(tmp_path: Pat
     questions = {question for row in clip.said for question, _ in row.turns}
     assert "Where?" in questions
     assert "Who is it?" not in questions
+
+
+def test_what_was_written_by_a_model_is_taught_only_where_a_person_touched_it(tmp_path: Path) -> None:
+    """As `workbench annotate` writes: texts under its own name, captions that bear it, instances of an analysis."""
+    store, model = empty_store(tmp_path), Provenance("model", "bundled")
+    number = stored(store, write_clip(tmp_path / "a.mp4"), changes=event(0.4, 1.2, "Fighting"))
+    parts = [CaptionedClip(f"C{k}", 0.4 + k / 5, 0.6 + k / 5, f"A model's caption {k}.", model) for k in range(2)]
+    seen = {10: square(5, 5, side=20, size=(108, 192))}
+    found = [Instance(k, "victim", "person", f"a model's look {k}", "falls", 10, 12, {}, dict(seen)) for k in range(3)]
+    rows = [add_caption(part, "E1", k) for k, part in enumerate(parts)]
+    for one in found:
+        rows += add(ReviewedInstance(f"I{one.id}", one, "E1", model))
+    rows += [edit("event", "E1", "judgement", "A model's judgement.")]
+    rows += [edit("video", "video", "description", "A model's description.")]
+    save(store, number, rows, annotator="workbench", reason="written by bundled")
+    touched = [
+        edit("caption", "C1", "caption", "A person's caption."),
+        edit("instance", "I1", "last_frame", 14),
+        edit("instance", "I2", "role", "perpetrator"),
+    ]
+    save(store, number, touched, annotator="ann")
+    (clip,) = from_store(store).clips
+    answers = [answer for row in clip.said for _, answer in row.turns]
+    assert "Two people hit each other." in answers, "ann's own description of the event"
+    assert "A person's caption." in answers
+    assert any("a model's look 2" in answer for answer in answers), "whoever corrects the role stands for the rest"
+    assert [a for a in answers if "model's" in a and "look 2" not in a] == []
+    assert [entity.masks for entity in clip.entities] == [seen] * 3, "masks of an approved clip are all learned from"
+    assert count_data(store).texts == 2
+    save(store, number, [edit("event", "E1", "judgement", "Ann's judgement.")], annotator="ann")
+    assert any(a == "Ann's judgement." for row in from_store(store).clips[0].said for _, a in row.turns)
+    undo(store, number, annotator="ann")
+    assert count_data(store).texts == 2, "what was undone is the model's again"
+
+
+def test_a_judgement_that_was_given_as_an_answer_is_the_only_one(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    question = STANDARD_QUESTIONS["judgement"]
+    answer = ReviewedTurn("T1", Turn("judgement", question, "Yes, something abnormal happens: robbery."), ANN)
+    stored(store, write_clip(tmp_path / "a.mp4"), changes=add(answer))
+    (clip,) = from_store(store).clips
+    said = [a for row in clip.said for q, a in row.turns if q == question]
+    assert said == ["Yes, something abnormal happens: robbery."]
 
 
 def test_a_file_that_is_gone_is_left_out_and_named(tmp_path: Path) -> None:

@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from workbench.analysis import analyse
 from workbench.conversation import Conversation
 from workbench.corrections import clips, history
+from workbench.corrections.authorship import written_by
 from workbench.corrections.documents import TEXT_FIELDS
 from workbench.corrections.log import MAIN, Change
 from workbench.corrections.store import Store
@@ -132,31 +131,6 @@ def split_span(start_s: float, end_s: float, clip_s: float = CLIP_S) -> list[Spa
     count = min(MAX_CLIPS, max(1, round((end_s - start_s) / clip_s)))
     edges = [start_s + (end_s - start_s) * i / count for i in range(count)] + [end_s]
     return list(pairwise(edges))
-
-
-def written_by(
-    store: Store, clip: int, subject: SubjectKind, subject_id: str, name: str, *, layer: str = MAIN
-) -> tuple[bool, str] | None:
-    """Who wrote a text as it stands: (whether it was a person, who); None where nobody did.
-
-    A model is told by the reason of its row, such as `written by bundled`.
-    """
-    with store.reading() as db:
-        return _author(db, clip, layer, subject, subject_id, name)
-
-
-def _author(db: Database, clip: int, layer: str, subject: str, subject_id: str, name: str) -> tuple[bool, str] | None:
-    row = db.conn.execute(
-        "SELECT annotator, reason, action FROM history WHERE clip_id = ? AND layer IN (?, ?) AND subject = ? "
-        "AND subject_id = ? AND field IN (?, '') ORDER BY layer = ? DESC, seq DESC LIMIT 1",
-        [clip, layer, MAIN, subject, subject_id, name, layer],
-    ).fetchone()
-    if row is None:
-        return None
-    annotator, reason, action = row
-    if annotator == clips.WORKBENCH:
-        return False, str(reason or annotator)
-    return action != "import", str(annotator)
 
 
 class _Writer:

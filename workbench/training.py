@@ -15,6 +15,7 @@ from typing import Any
 
 from workbench.adapters import AdapterInfo, read_adapter
 from workbench.corrections.attach import HOW, has_file
+from workbench.corrections.authorship import words_of_people
 from workbench.corrections.clips import reviewed_clips
 from workbench.corrections.log import MAIN
 from workbench.corrections.store import Store
@@ -164,23 +165,16 @@ def count_data(store: Store, layer: str = MAIN) -> Counts:
         seen["events"] += len(reviewed.events)
         seen["masks"] += sum(map(len, masked))
         seen["masked_clips"] += any(len(masks) > 1 for masks in masked)
-        seen["texts"] += _texts(reviewed)
+        seen["texts"] += _texts(words_of_people(store, reviewed))
     return Counts(**seen, lost=lost)
 
 
 def _texts(reviewed: ReviewedClip) -> int:
-    """Texts and answers that a person stands for."""
+    """How many texts, captions and answers there are."""
     about = [reviewed.texts, *(event.texts for event in reviewed.events)]
     written = sum(bool(text) for one in about for text in (one.judgement, one.description, one.analysis))
     captions = sum(bool(part.caption) for event in reviewed.events for part in event.clips)
-    turns = reviewed.dialogue
-    return (
-        written
-        + captions
-        + sum(
-            turn.provenance.kind != "model" or bool(turn.provenance.edited_by) or bool(turn.verdict) for turn in turns
-        )
-    )
+    return written + captions + len(reviewed.dialogue)
 
 
 # --- the adapter in use ------------------------------------------------------------------------------------------
