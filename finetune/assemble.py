@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from finetune.components import Learned
 from finetune.registry import now
 from workbench.adapters import AdapterInfo, write_adapter
@@ -37,7 +39,9 @@ def assemble(
     for name in ("scorer", "heatmap", "regions", "familiarity"):
         module = getattr(learned, name)
         if module is not None:
-            save_module(module, module.config, folder / name)
+            # Familiarity tells a centre it has from a new one by more digits than half precision keeps.
+            dtype = torch.float32 if name == "familiarity" else torch.float16
+            save_module(module, module.config, folder / name, dtype=dtype)
     if learned.lora is not None:
         shutil.copytree(learned.lora, folder / "lora")
     if learned.segmenter is not None:

@@ -9,7 +9,8 @@ bootstrap). An adapter is adopted when all of this holds:
 2. **On enough clips.** That rise is measured on at least `MIN_CLIPS` held-out clips, and no single clip carries all
    of one kind. With fewer even "every clip got better" happens by chance more often than once in twenty, and a
    bootstrap of so few says too little about others: the answer is "too few to tell".
-3. **Nothing forgotten.** No watched metric falls by more than the margin on the bundled hold-out.
+3. **Nothing forgotten.** No watched metric falls by more than the margin on the bundled hold-out; of those that
+   waver with every word (`WAVERING`) none does so for sure. The same holds for them on the new clips.
 4. **No contradiction.** The corrections, as a whole, are not surely turned round by what moves or by what the stack
    said before with neither surely speaking for them (`finetune.agreement`): where labels are turned round everywhere
    the hold-out is too, and 1 proves nothing.
@@ -20,7 +21,7 @@ Otherwise a person may override, with name and reason, which the registry keeps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +49,8 @@ PRIMARY: dict[str, tuple[str, ...]] = {
 """By which metric a component is judged: the first of them that can be computed on the held-out clips."""
 WATCHED = ("frame_auc", "clip_auc", "pixel_ap", "judgement_accuracy", "mask_iou_box")
 """Metrics that must not fall on what was known before."""
+WAVERING = ("track_iou", "category_accuracy", "fact_precision", "fact_recall")
+"""Metrics that move by a few hundredths with every training: a fall counts where its whole interval lies below 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ def judge(
     better: list[str] = []
     by_name = {change.metric: change for change in new}
     for component in components:
-        change = next((by_name[name] for name in PRIMARY[component] if name in by_name), None)
+        change = next(iter(_of(component, by_name)), None)
         if change is None:
             wanted = " or ".join(PRIMARY[component])
             unknown.append(
@@ -159,11 +162,18 @@ def judge(
             better.append(_moved(change, "rose") + _span(change))
     if not better and not unclear and not unknown:
         worse.append("nothing that was trained is better on the held-out clips")
+    judged = {change.metric for component in components for change in _of(component, by_name)}
+    worse += [
+        _moved(change, "fell")
+        for change in new
+        if change.metric in WAVERING and change.metric not in judged and _surely_lost(change, margin)
+    ]
     worse += [
         f"{change.metric} on the bundled clips fell from {change.before:.3f} to {change.after:.3f}, more than the "
         f"margin of {margin:g}"
         for change in known
-        if change.metric in WATCHED and change.gain < -margin
+        if (change.metric in WATCHED and change.gain < -margin)
+        or (change.metric in WAVERING and _surely_lost(change, margin))
     ]
     if not known:
         told.append("nothing was measured on bundled clips, so forgetting is not known")
@@ -175,6 +185,15 @@ def judge(
     findings = (*better, *unclear) if adopt else (*unknown, *unclear, *better)
     reasons = (*([against] if against else ()), *worse, *findings, *told)
     return Verdict(adopt, reasons, tuple(new), tuple(known), margin, "better" if adopt else refusal, agreement)
+
+
+def _of(component: str, by_name: Mapping[str, Change]) -> list[Change]:
+    """The change by which a component is judged; none where the clips do not tell it."""
+    return [by_name[name] for name in PRIMARY[component] if name in by_name][:1]
+
+
+def _surely_lost(change: Change, margin: float) -> bool:
+    return change.gain < -margin and change.is_told and change.ci95 is not None and change.ci95[1] < 0
 
 
 def _difference(old: Statistic, new: Statistic) -> Statistic:

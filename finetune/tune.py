@@ -180,11 +180,13 @@ class Run:
         return snapshot
 
     def _replay(self, n_new: int) -> replays.Replay:
-        if self.job.replay == "none":
-            return replays.Replay()
-        if self.job.replay == "street":
-            return replays.street(n_new, self.job.replay_share, self.job.bundled, tell=self.progress.count)
-        return replays.from_clips(Path(self.job.replay))
+        """What is replayed, and whatever that is, the bundled hold-out: what was forgotten shows there."""
+        share = self.job.replay_share if self.job.replay == "street" else 0.0
+        street = replays.street(n_new, share, self.job.bundled, tell=self.progress.count)
+        if self.job.replay in ("street", "none"):
+            return street
+        given = replays.from_clips(Path(self.job.replay))
+        return replays.Replay((*given.clips, *street.clips), (*given.sides, *street.sides))
 
     def _earlier_sides(self) -> dict[str, Side]:
         """Sides that clips had in the runs of the registry: what was tested on once is never trained on."""

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from finetune.assemble import assemble
 from finetune.calibrate import labels_of, platt
+from finetune.components import Learned
 from finetune.errors import TrainingError
 from finetune.familiarity import fit_familiarity
 from finetune.fusion import fit_fusion
@@ -74,6 +76,18 @@ def test_it_survives_the_disk(known: Familiarity, tmp_path: Path) -> None:
     again = load_module(tmp_path, FamiliarityConfig, Familiarity, torch.device("cpu"))
     clip = clips_at(1.0, 1, seed=6)[0]
     assert np.allclose(again.distance(clip), known.also(clips_at(4.0, 2)).distance(clip))
+
+
+def test_an_adapter_knows_the_clips_it_has_learned_from(
+    known: Familiarity, tmp_path: Path, tiny_stack: ModelStack
+) -> None:
+    clips = clips_at(4.0, 5, seed=7)
+    taught = Learned(familiarity=known.also(clips))
+    info = assemble(tmp_path / "a", taught, tiny_stack, None, components=("scorer",), digest="d" * 64, lineage={})
+    folder = info.path("familiarity")
+    assert folder is not None
+    again = load_module(folder, FamiliarityConfig, Familiarity, torch.device("cpu"))
+    assert again.also(clips).config.centres == again.config.centres == known.config.centres + 5
 
 
 def test_too_few_clips_and_senseless_bounds_are_named() -> None:

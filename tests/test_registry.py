@@ -180,6 +180,21 @@ def test_better_without_forgetting_passes_and_nothing_else_does() -> None:
     assert judge(["scorer"], better, worse, margin=0.95).adopt
 
 
+def test_what_wavers_is_watched_too_but_only_a_sure_fall_counts() -> None:
+    better = [Change("mask_iou_box", 0.6, 0.7, (0.05, 0.15), 9)]
+    for new, known, metric in (
+        ([Change("track_iou", 0.66, 0.20, (-0.6, -0.3), 9)], [], "track_iou on the held-out clips fell"),
+        ([], [Change("track_iou", 0.66, 0.10, (-0.7, -0.4), 9)], "track_iou on the bundled clips fell"),
+        ([], [Change("fact_recall", 0.78, 0.10, (-0.8, -0.5), 24)], "fact_recall on the bundled clips fell"),
+        ([], [Change("category_accuracy", 0.77, 0.0, (-0.9, -0.6), 12)], "category_accuracy on the bundled clips"),
+    ):
+        verdict = judge(["segmenter"], [*better, *new], known)
+        assert (verdict.adopt, verdict.answer) == (False, "not better")
+        assert verdict.reasons[0].startswith(metric)
+    unsure = [Change("fact_recall", 0.78, 0.73, (-0.12, 0.03), 24), Change("track_iou", 0.66, 0.65, (-0.02, -0.001), 9)]
+    assert judge(["segmenter"], better, unsure).adopt
+
+
 def test_what_the_hold_out_cannot_tell_is_not_adopted() -> None:
     better = compare(results(0.05), results(0.3))
     verdict = judge(["scorer", "heatmap"], better, [])

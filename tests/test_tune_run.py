@@ -35,7 +35,7 @@ def scoring_stack(folder: Path) -> ModelStack:
 
 
 def scorer_run(tmp_path: Path, clips: list[TrainingClip], name: str = "run", **changes: object) -> Run:
-    job = Job(**{"components": ("scorer",), "profile": "tiny", "replay": "none", **changes})
+    job = Job(**{"components": ("scorer",), "profile": "tiny", "replay": "none", "bundled": 0, **changes})
     return Run(
         tmp_path / name,
         job,

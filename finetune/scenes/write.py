@@ -80,6 +80,8 @@ def write_world(
     """
     if clips < 1:
         raise InputError(f"{clips} clips were asked for; ask for 1 or more.")
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give a whole number from 0.")
     if size[0] % 2 or size[1] % 2:
         raise InputError(f"The size {size[0]}x{size[1]} is odd, which h264 cannot hold; use even numbers.")
     paths = []
