@@ -49,7 +49,7 @@ from workbench.profiles import BUNDLED
 from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.familiarity import mean_tokens
 from workbench.stack.heatmap import HeatmapConfig, HeatmapDecoder
-from workbench.stack.loading import ModelStack, save_module
+from workbench.stack.loading import ModelStack, load_module, save_module
 from workbench.stack.regions import RegionConfig, RegionEncoder
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
 from workbench.video import Clip
@@ -66,6 +66,8 @@ SAMPLES = (
 )
 """Category and view of the sample clips."""
 SAMPLES_SEED = 800_000
+REGION_GAIN = 20.0
+"""From one chosen frame to the next, class maps of the bundled decoder move by 0.07 (standard deviation)."""
 MAX_SHARD = "9MB"
 """Files above 10 MB would need LFS on a Space."""
 
@@ -146,8 +148,10 @@ class Bundle:
             features = [torch.from_numpy(encoded.cls(i).astype(np.float32))[None] for i in range(len(encoded))]
             scores = [scorer(row).scores[0].numpy() for row in features]
         batches = ChatBatches(encoded, scores, range(len(encoded)), BUNDLED.layout, BUNDLED.n_frames)
-        config = RegionConfig(backbone.text_dim, base_prompts=2)
         loop, start = self.recipe.chat, self._part("regions")
+        config = RegionConfig(backbone.text_dim, base_prompts=2, gain=REGION_GAIN)
+        if start is not None:
+            config = load_module(start, RegionConfig, RegionEncoder, torch.device("cpu")).config
         job = ChatJob(sight.backbone, batches, config, loop, self.work, self.recipe.chat_batch, start)
         return train_chat(backbone, job, processes=self.recipe.processes)
 

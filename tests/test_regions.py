@@ -46,6 +46,22 @@ def test_a_change_in_one_corner_moves_that_region_most():
     assert float(moved[4]) == 0.0  # the opposite corner
 
 
+def test_a_gain_lets_small_steps_be_heard():
+    """Class maps that move by 0.07, as the bundled decoder's do: without a gain the biases drown them."""
+    torch.manual_seed(0)
+    blobs = torch.nn.functional.interpolate(torch.randn(72, 2, 4, 4), 16, mode="bilinear").unflatten(0, (8, 9))
+    maps = blobs * 0.07 / float(blobs.diff(dim=1).std())
+    moved = {}
+    for gain in (1.0, 20.0):
+        torch.manual_seed(1)
+        net = RegionEncoder(RegionConfig(text_dim=96, base_prompts=2, gain=gain))
+        told, still = net(maps)[:, :, 2:], net(torch.zeros_like(maps))[:, :, 2:]
+        moved[gain] = float((told - still).norm() / still.norm())
+    assert moved[1.0] < 0.1 < 0.5 < moved[20.0]
+    with pytest.raises(StackError, match="gain is 0"):
+        RegionConfig(text_dim=6, gain=0.0)
+
+
 def test_a_single_picture_yields_the_base_prompts_once():
     net = encoder()
     prompts = net(torch.randn(3, 1, 2, 5, 5))

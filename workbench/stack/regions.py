@@ -1,6 +1,6 @@
 """RAE, the region-aware anomaly encoder: heatmaps over time become prompts for the language model (T-VAU 3.2.2).
 
-    X[t] = H_c[t+1] − H_c[t]                          eq. 9, both classes, T'−1 steps
+    X[t] = gain · (H_c[t+1] − H_c[t])                 eq. 9, both classes, T'−1 steps; there the gain is 1
     F    = convolutions of X                          eq. 10, [T'−1, C_h, H', W']
     9 region prompts = MLP(3×3 adaptive average pool of F)     eq. 11
     1 global prompt  = MLP(spatial mean of F)                  eq. 12
@@ -10,6 +10,7 @@ A single picture has no step: it yields the base prompts once, [B, 1, base, D], 
 frame still carries the learned part and the language model always sees some anomaly prompt.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,17 +25,24 @@ PROMPTS_PER_STEP = GRID * GRID + 1  # regions and one global prompt, beside the 
 
 @dataclass(frozen=True)
 class RegionConfig:
-    """`text_dim` is the width of the language model's embeddings; `channels` is C_h of the backbone."""
+    """`text_dim` is the width of the language model's embeddings; `channels` is C_h of the backbone.
+
+    `gain` brings the steps X to about unit spread. Where those of a decoder are a few hundredths and it is 1, biases
+    drown them, and the prompts say the same of every video.
+    """
 
     text_dim: int
     base_prompts: int = 4
     channels: int = 32
     hidden: int = 128
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("text_dim", "base_prompts", "channels", "hidden"):
             if getattr(self, name) < 1:
                 raise StackError(f"RegionConfig.{name} is {getattr(self, name)}; it must be 1 or more.")
+        if not 0 < self.gain < math.inf:
+            raise StackError(f"RegionConfig.gain is {self.gain}; it must be above 0.")
 
     def prompt_count(self, frames: int) -> int:
         """Number of prompts that `frames` heatmaps become, to budget the language model's context."""
@@ -73,7 +81,7 @@ class RegionEncoder(nn.Module):
         base = self.base.expand(videos, max(1, frames - 1), -1, -1)
         if frames == 1:
             return base
-        steps = class_maps.to(self.base.dtype).diff(dim=1)
+        steps = class_maps.to(self.base.dtype).diff(dim=1) * self.config.gain
         features = self.backbone(steps.flatten(0, 1))  # [B·(T'−1), C_h, H', W']
         cells = functional.adaptive_avg_pool2d(features, GRID).flatten(2).transpose(1, 2)
         regions = self.region_head(cells)
