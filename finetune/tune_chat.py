@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
@@ -28,6 +29,7 @@ from finetune.chat_samples import ChatSample
 from finetune.errors import TrainingError
 from finetune.guard import Progress, with_less_memory
 from finetune.launch import is_first, meet
+from workbench.files import replacing
 from workbench.prompts import PromptLayout
 from workbench.stack.backbone import InternVLBackbone
 from workbench.stack.regions import RegionEncoder
@@ -35,6 +37,8 @@ from workbench.stack.regions import RegionEncoder
 logger = logging.getLogger(__name__)
 TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """All projections of the language model, none of the vision tower's."""
+ENDED = "ended.safetensors"
+"""What a run has come to, beside its checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,13 @@ def _save_lora(peft: PeftModel, folder: Path) -> None:
 def _fit(
     tuner: ChatTuner, n_train: int, tuning: ChatTuning, micro: int, out_dir: Path, progress: Progress | None
 ) -> None:
-    """The Trainer's run, from its last checkpoint where there is one."""
+    """The Trainer's run, from its last checkpoint where there is one; a run that has ended is only read again."""
+    learned = {name: weight for name, weight in tuner.named_parameters() if weight.requires_grad}
+    ended = out_dir / ENDED
+    if ended.exists():
+        for name, found in load_file(str(ended)).items():
+            learned[name].data.copy_(found)
+        return
     world = int(os.environ.get("WORLD_SIZE", "1"))
     total = len(tuner.frozen.samples)
     micro = min(micro, tuning.batch)
@@ -237,6 +247,7 @@ def _fit(
         report_to=[],
         disable_tqdm=True,
         dataloader_pin_memory=not on_cpu,
+        restore_callback_states_from_checkpoint=True,  # how many looks ago the best one was
     )
     callbacks: list[TrainerCallback] = [_Tell(progress)]
     callbacks += [EarlyStoppingCallback(tuning.patience)] if has_valid else []
@@ -249,6 +260,9 @@ def _fit(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=last_checkpoint(out_dir))
+    if trainer.is_world_process_zero():
+        with replacing(ended) as temporary:
+            save_file({name: weight.detach().cpu().contiguous() for name, weight in learned.items()}, str(temporary))
 
 
 def last_checkpoint(folder: Path) -> str | None:

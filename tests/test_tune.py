@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from peft import PeftModel
 from torch import nn
+from transformers import TrainerState
 
 from finetune import tune_heatmap, tune_scorer
 from finetune.chat_samples import chat_samples
@@ -20,7 +23,7 @@ from finetune.dense import Eye
 from finetune.errors import TrainingError
 from finetune.guard import EarlyStop, Progress, told_in_words, with_less_memory
 from finetune.metrics import roc_auc
-from finetune.tune_chat import tune_chat
+from finetune.tune_chat import ChatTuning, _fit, _Tell, tune_chat
 from finetune.tune_scorer import Row
 from tests.drawn import write_variable_rate
 from tests.tiny_stack import tiny_backbone
@@ -211,6 +214,50 @@ def test_a_dialogue_is_learned_through_peft_and_opens_with_it(tmp_path: Path) ->
 
 
 # --- guards ----------------------------------------------------------------------------------------------------
+
+
+class Drifting(nn.Module):
+    """One number that training raises; looked at, it is best near 1.28 and from 1.4 on better still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.height = nn.Parameter(torch.tensor(1.0))
+        self.frozen = SimpleNamespace(
+            samples=list(range(40)), backbone=SimpleNamespace(device=torch.device("cpu"))
+        )  # what the loop asks of a tuner; no module, so that it is not saved
+
+    def forward(self, index: torch.Tensor, return_loss: bool = True) -> dict[str, torch.Tensor]:
+        """The loss: falling for ever in training, with a shallow valley where it is looked at."""
+        del return_loss, index
+        if self.training or self.height < 1.28:
+            return {"loss": -self.height}
+        return {"loss": self.height * 0 - (9.0 if self.height > 1.3985 else 0.0)}
+
+
+def test_a_dialogue_that_early_stopping_ended_is_not_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuning = ChatTuning(batch=4, micro=4, lr=0.02, steps=40, looks=8, patience=3, checkpointing=False)
+
+    def run(folder: Path, killed_at: int | None = None) -> tuple[int, float]:
+        def killed(_callback: object, _arguments: object, state: TrainerState, _control: object, **_: object) -> None:
+            if state.global_step == killed_at:
+                raise InterruptedError
+
+        monkeypatch.setattr(_Tell, "on_save", killed, raising=False)
+        progress, model = Progress(folder / "progress.jsonl"), Drifting()
+        try:
+            _fit(model, 32, tuning, 4, folder / "chat", progress)  # type: ignore[arg-type]
+        except InterruptedError:
+            return killed_at or 0, math.nan
+        rows = [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
+        return rows[-1]["step"], round(float(model.height), 4)
+
+    whole = run(tmp_path / "a")
+    assert whole[0] < 40
+    assert run(tmp_path / "b", killed_at=25)[0] == 25
+    assert run(tmp_path / "b") == whole, "resumed like one that was never stopped"
+    assert run(tmp_path / "a") == whole, "over is over"
 
 
 def test_memory_that_runs_out_once_is_met_with_half_the_batch() -> None:
