@@ -207,8 +207,7 @@ class Workshop:
         sides = self._sides()
         for side in ("train", "replay"):
             for clip in sides[side]:
-                frames = sorted({frame for entity in clip.entities for frame in entity.masks})
-                self._list("segmenter", clip, side, frames)
+                self._list("segmenter", clip, side, clip.drawn_frames())
         start = None if self.parent is None else self.parent.path("segmenter")
         source = self.stack.profile.source
         if start is None and isinstance(source, Path) and (source / "segmenter" / "config.json").is_file():

@@ -7,7 +7,7 @@ Corrections, HIVAU-70k annotations, the street world and folders of classes all 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +37,8 @@ class Entity:
     """Somebody or something with masks, by frame. `involved` says whether it belongs to an abnormal event.
 
     Between `first_frame` and `last_frame` a missing mask is one that nobody has drawn; elsewhere (everywhere, if the
-    range is empty) it means that the entity cannot be seen.
+    range is empty) it means that the entity cannot be seen. `calm` are masks of somebody involved from before and after
+    the event: what is under them is not abnormal.
     """
 
     id: int
@@ -48,6 +49,16 @@ class Entity:
     first_frame: int
     last_frame: int
     masks: dict[int, MaskRLE]
+    calm: dict[int, MaskRLE] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> dict[int, MaskRLE]:
+        """All masks, by frame."""
+        return self.calm | self.masks
+
+    def is_known(self, frame: int) -> bool:
+        """Whether it is known where the entity is on a frame: it has a mask there, or cannot be seen."""
+        return frame in self.masks or frame in self.calm or not self.first_frame <= frame <= self.last_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,11 @@ class TrainingClip:
             if all(frame in e.masks or not e.first_frame <= frame <= e.last_frame for e in involved)
         ]
 
+    def drawn_frames(self) -> list[int]:
+        """Frames with a mask on which all entities are known, so that nobody is taken for ground."""
+        frames = sorted({frame for entity in self.entities for frame in entity.shapes})
+        return [frame for frame in frames if all(entity.is_known(frame) for entity in self.entities)]
+
     def anomaly_mask(self, frame: int) -> np.ndarray:
         """The union of the masks of involved entities on a frame, bool `[height, width]`.
 
@@ -117,7 +133,7 @@ class TrainingClip:
             DataError: one is of another size, or of a frame that does not exist.
         """
         for entity in self.entities:
-            for frame, rle in entity.masks.items():
+            for frame, rle in entity.shapes.items():
                 if list(rle["size"]) != [self.height, self.width]:
                     raise DataError(
                         f"The mask of instance {entity.id} on frame {frame} of {self.name} is "
@@ -134,7 +150,8 @@ def clip_to(clip: TrainingClip) -> dict[str, Any]:
     """Plain JSON of a clip."""
     document = asdict(clip)
     for entity in document["entities"]:
-        entity["masks"] = {str(frame): rle for frame, rle in entity["masks"].items()}
+        for name in ("masks", "calm"):
+            entity[name] = {str(frame): rle for frame, rle in entity[name].items()}
     return document
 
 
@@ -142,7 +159,7 @@ def clip_from(document: dict[str, Any]) -> TrainingClip:
     """A clip from its JSON. KeyError and TypeError when it is not one."""
     values = dict(document)
     entities = [
-        Entity(**{**entity, "masks": {int(frame): rle for frame, rle in entity["masks"].items()}})
+        Entity(**{**entity, **{name: _by_frame(entity.get(name, {})) for name in ("masks", "calm")}})
         for entity in values.pop("entities")
     ]
     said = [
@@ -161,6 +178,10 @@ def clip_from(document: dict[str, Any]) -> TrainingClip:
         said=tuple(said),
         spans_s=None if spans is None else tuple((start, end) for start, end in spans),
     )
+
+
+def _by_frame(masks: dict[str, MaskRLE]) -> dict[int, MaskRLE]:
+    return {int(frame): rle for frame, rle in masks.items()}
 
 
 def counts(clips: list[TrainingClip]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from finetune.data import read_data
 from finetune.dialogues import instance_answer
 from finetune.records import Entity, Said, Source, TrainingClip
 from finetune.scenes.truth import SceneTruth, TruthFile, read_truth_file
+from finetune.scenes.write import OTHER_STRIDE
 from workbench.corrections.attach import HOW, has_file
 from workbench.corrections.authorship import words_of_people
 from workbench.corrections.clips import reviewed_clips
@@ -127,13 +128,14 @@ def from_scene(file: TruthFile, info: ClipInfo) -> TrainingClip:
     entities = []
     for one in truth.entities:
         start, end = running.get(one.id, (0, 0))
-        masks: dict[int, MaskRLE] = {}
-        for frame, rle in file.masks.get(one.id, {}).items():
-            # Outside its event somebody involved is not abnormal; bystanders keep all masks (the segmenter's food).
-            if one.id not in running or start <= frame < end:
-                masks[frame] = MaskRLE(size=rle["size"], counts=rle["counts"])
-        # An empty range: a scene's masks are complete; without one it cannot be seen.
-        entities.append(Entity(one.id, one.role, one.appearance, one.motion, one.id in running, 0, -1, masks))
+        drawn = {f: MaskRLE(size=r["size"], counts=r["counts"]) for f, r in file.masks.get(one.id, {}).items()}
+        involved = one.id in running
+        masks = {frame: mask for frame, mask in drawn.items() if not involved or start <= frame < end}
+        calm = {frame: mask for frame, mask in drawn.items() if frame not in masks}
+        # In its event, somebody involved has a mask wherever he can be seen: an empty range. Of others a truth file
+        # keeps every `OTHER_STRIDE`-th frame, and in between nobody has drawn them.
+        span = (min(drawn) - OTHER_STRIDE + 1, max(drawn) + OTHER_STRIDE - 1) if drawn and not involved else (0, -1)
+        entities.append(Entity(one.id, one.role, one.appearance, one.motion, involved, *span, masks, calm))
     said = [Said("video", tuple((qa.question, qa.answer) for qa in truth.dialogue if qa.kind in _TASKS))]
     said += [Said("video", ((qa.question, qa.answer),)) for qa in truth.dialogue if qa.kind == "free"]
     for event in truth.events:

@@ -26,13 +26,9 @@ def _lacking(component: str, clips: Sequence[TrainingClip]) -> str | None:
     match component:
         case "heatmap" if not any(clip.spans_s and clip.masked_frames() for clip in clips):
             return "no clip to train on has masks inside an event"
-        case "segmenter" if not any(_frames(clip) >= MIN_FRAMES for clip in clips):
-            return f"no clip to train on has masks on {MIN_FRAMES} frames or more"
+        case "segmenter" if not any(len(clip.drawn_frames()) >= MIN_FRAMES for clip in clips):
+            return f"no clip to train on has {MIN_FRAMES} frames or more with a mask of everybody who is there"
         case "chat" if not any(said.turns for clip in clips for said in clip.said):
             return "nobody has written, changed or confirmed an answer or a text of a clip to train on"
         case _:
             return None
-
-
-def _frames(clip: TrainingClip) -> int:
-    return len({frame for entity in clip.entities for frame in entity.masks})

@@ -66,11 +66,11 @@ class OneOpen:
 
 
 class MaskedClip:
-    """A clip with masks in the form of a scene: frame `k` is the `k`-th frame on which somebody has a mask."""
+    """A clip with masks in the form of a scene: frame `k` is the `k`-th on which all are drawn who are there."""
 
     def __init__(self, clip: TrainingClip, size: tuple[int, int], opened: OneOpen) -> None:
         self.clip, self.size, self._opened = clip, size, opened
-        self.frames = sorted({frame for entity in clip.entities for frame in entity.masks})
+        self.frames = clip.drawn_frames()
         self.n_frames = len(self.frames)
         steps = np.diff(self.frames)
         self.fps = Fraction(clip.fps / float(np.median(steps))).limit_denominator(1000) if len(steps) else 1
@@ -81,8 +81,8 @@ class MaskedClip:
         frame = self.frames[i]
         ids = np.zeros((self.clip.height, self.clip.width), np.uint8)
         for number, entity in enumerate(self.clip.entities[:255], start=1):
-            if frame in entity.masks:
-                ids[decode_rle(entity.masks[frame])] = number
+            if (mask := entity.shapes.get(frame)) is not None:
+                ids[decode_rle(mask)] = number
         return Picture(_fitted(video.frame(frame), self.size, smooth=True), _fitted(ids, self.size, smooth=False))
 
 

@@ -27,6 +27,7 @@ from workbench.corrections import log
 from workbench.corrections.history import edit, save
 from workbench.corrections.log import Author, Change
 from workbench.errors import DataError, InputError, StackError
+from workbench.events import find_events, smooth
 from workbench.stack.fusion import Fusion
 
 MINUTE = 60.0
@@ -71,6 +72,24 @@ def test_a_noisy_camera_gets_a_threshold_of_its_own() -> None:
     assert yard is not None
     assert gate != yard
     assert made.fusion_for("roof") is None
+
+
+def test_an_alert_over_everything_is_a_false_one_though_an_event_is_in_it() -> None:
+    """Every clip holds an event and the scores hardly tell it: the lowest threshold would find all and alert always."""
+    rng = np.random.default_rng(0)
+    scored = []
+    for number in range(12):
+        one = footage("door", number, event=(200.0, 260.0))
+        score = 0.3 + 0.1 * ((TIMES >= 200) & (TIMES < 260)) + rng.normal(0, 0.1, len(TIMES))
+        scored.append(replace(one, parts={**one.parts, "scorer": score.clip(0.01, 0.99).astype(np.float32)}))
+    made = calibrate(scored, BASE, alerts_per_day=30).cameras[0]
+    covered = 0.0
+    for one in scored:
+        curve = smooth(made.fusion(one.parts), one.time_s)
+        alerts = find_events(curve, one.time_s, threshold=made.fusion.threshold, end_s=one.duration_s)
+        covered += sum(alert.end_s - alert.start_s for alert in alerts)
+    assert covered / sum(one.duration_s for one in scored) < 0.5
+    assert made.false_alerts_per_day <= 30
 
 
 def test_little_footage_cannot_promise_a_rare_alert_and_says_so() -> None:

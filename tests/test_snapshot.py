@@ -11,12 +11,15 @@ import pytest
 
 from finetune.before_after import held_out
 from finetune.measure import _pick_entity
-from finetune.records import Entity, TrainingClip
+from finetune.records import Entity, TrainingClip, clip_from, clip_to
+from finetune.scenes import sample_scene, write_scene
 from finetune.scenes.truth import read_truth_file
 from finetune.snapshot import check_files, freeze, load_snapshot, side_of
+from finetune.sources import from_scene
 from tests.store_support import square
 from tests.tune_support import EVENT, drawn_clip
 from workbench.errors import DataError
+from workbench.probe import probe
 
 
 def clip(number: int, label: int, **changes: object) -> TrainingClip:
@@ -134,6 +137,31 @@ def test_a_frame_counts_as_masked_only_when_everybody_involved_has_a_mask() -> N
     assert one.masked_frames() == [2, 4]
     assert one.anomaly_mask(4).sum() == 2 * 40 * 40
     assert one.anomaly_mask(6).sum() == 0
+
+
+def test_on_a_drawn_frame_nobody_who_is_there_is_taken_for_ground() -> None:
+    first = Entity(1, "perpetrator", "", "", True, 0, 9, {f: square(0, 0) for f in (1, 3, 5, 7)})
+    second = Entity(2, "victim", "", "", True, 2, 9, {f: square(50, 0) for f in (2, 5, 6)}, {8: square(50, 0)})
+    assert clip(1, 1, entities=(first, second)).drawn_frames() == [1, 5]
+    later = replace(second, first_frame=6)
+    assert clip(1, 1, entities=(first, later)).drawn_frames() == [1, 3, 5]
+    again = clip_from(json.loads(json.dumps(clip_to(clip(1, 1, entities=(first, second))))))
+    assert again.entities[1].calm.keys() == {8}
+
+
+def test_frames_of_a_scene_for_the_segmenter_show_everybody_as_drawn(tmp_path: Path) -> None:
+    scene = sample_scene(800_001, category="fighting", view="plaza", seconds=(3, 4), size=(160, 120), fps=8)
+    path = write_scene(scene, tmp_path)
+    made = from_scene(read_truth_file(tmp_path / "truth" / f"{path.stem}.json"), probe(path)[0])
+    frames = made.drawn_frames()
+    assert len(frames) >= 3
+    for frame in frames:
+        seen = set(np.unique(scene.render(frame).ids)) - {0}
+        assert seen <= {entity.id for entity in made.entities if frame in entity.shapes}
+    event = scene.truth.events[0]
+    for frame in frames:
+        if not event.start_frame <= frame < event.end_frame:
+            assert not made.anomaly_mask(frame).any()
 
 
 def test_a_mask_of_another_size_is_named() -> None:
