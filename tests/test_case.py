@@ -186,6 +186,17 @@ def test_the_first_wrong_file_is_named(
     assert error.count("\n") == 1
 
 
+def test_a_page_beside_the_case_in_a_zip_was_added(case: Path, tmp_path: Path) -> None:
+    """Whoever unpacks the zip finds it first, and takes it for the case."""
+    out = tmp_path / "case.zip"
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("index.html", "<p>All quiet.</p>")
+        for file in sorted(path for path in case.rglob("*") if path.is_file()):
+            archive.write(file, Path("case") / file.relative_to(case))
+    with pytest.raises(FormatError, match=r"\.\./index\.html was added"):
+        verify_case(out)
+
+
 def test_a_link_is_no_file_of_a_case(case: Path, tmp_path: Path) -> None:
     (case / "clips" / "event-1.mp4").rename(tmp_path / "elsewhere.mp4")
     (case / "clips" / "event-1.mp4").symlink_to(tmp_path / "elsewhere.mp4")

@@ -163,6 +163,11 @@ class TestDialogue:
             assert len(shown.require_reviewed().dialogue) == standing
         with pytest.raises(InputError, match="not among the rejected"):
             chat.edit(services.desk, shown, session.annotator, {"op": "restore", "id": turn_id})
+        chat.edit(services.desk, shown, session.annotator, {"op": "reject", "id": turn_id})
+        for redo, verdict in ((False, None), (True, "rejected")):
+            assert services.desk.turn_back(shown, session.annotator, redo=redo)
+            assert [turn["verdict"] for turn in told(services, session)["turns"]] == [verdict]
+        chat.edit(services.desk, shown, session.annotator, {"op": "restore", "id": turn_id})
         with pytest.raises(InputError, match="no command 'shout'"):
             chat.edit(services.desk, shown, session.annotator, {"op": "shout", "id": turn_id})
 

@@ -161,7 +161,7 @@ def _opener(path: Path) -> Callable[[], IO[bytes]] | None:
 
 
 def _from_archive(archive: zipfile.ZipFile, path: Path) -> _Source:
-    """Files of a zip below the folder that the manifest is in; others keep their whole name and so count as added."""
+    """Files of a zip below the folder that the manifest is in; others lie beside it and count as added."""
     names = [item.filename for item in archive.infolist() if not item.is_dir()]
     for name, count in Counter(names).items():
         if count > 1:
@@ -172,7 +172,8 @@ def _from_archive(archive: zipfile.ZipFile, path: Path) -> _Source:
     def opener(name: str) -> Callable[[], IO[bytes]]:
         return lambda: archive.open(name)
 
-    return _Source(str(path), {name.removeprefix(top): opener(name) for name in names})
+    inside = {name.removeprefix(top) if name.startswith(top) else f"../{name}": opener(name) for name in names}
+    return _Source(str(path), inside)
 
 
 def digest_of(file: IO[bytes]) -> tuple[str, int]:

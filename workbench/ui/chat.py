@@ -155,7 +155,8 @@ def rejected(desk: Desk, review: Review, by: Annotator) -> list[Rejected]:
     with desk.store.reading() as db:
         layer = by.layer if clips.has_layer(db, reviewed.clip.id, by.layer) else MAIN
         rows = db.conn.execute(
-            "SELECT subject_id, before, reason FROM history WHERE seq IN (SELECT max(seq) FROM history "
+            "SELECT subject_id, before, coalesce(reason, (SELECT reason FROM history AS undone "
+            "WHERE undone.seq = history.undoes)) FROM history WHERE seq IN (SELECT max(seq) FROM history "
             "WHERE clip_id = ? AND layer = ? AND subject = 'turn' AND field = '' AND after IS NULL "
             "AND action IN ('edit', 'redo') GROUP BY subject_id)",
             [reviewed.clip.id, layer],
