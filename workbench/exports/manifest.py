@@ -172,8 +172,10 @@ def _from_archive(archive: zipfile.ZipFile, path: Path) -> _Source:
     def opener(name: str) -> Callable[[], IO[bytes]]:
         return lambda: archive.open(name)
 
-    inside = {name.removeprefix(top) if name.startswith(top) else f"../{name}": opener(name) for name in names}
-    return _Source(str(path), inside)
+    def place(name: str) -> str:
+        return name.removeprefix(top) if name.startswith(top) else f"../{name}"
+
+    return _Source(str(path), {place(name): opener(name) for name in names})
 
 
 def digest_of(file: IO[bytes]) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from workbench.annotation import Annotated, Options, annotate_library, clip_numbers
+from workbench.annotation import Annotated, Options, clip_numbers
 from workbench.errors import InputError, WorkbenchError
 from workbench.ui import panels
 from workbench.ui.runs import Cancelled, Run
@@ -125,12 +125,7 @@ def begin(services: Services, session: Session, request: Mapping[str, Any]) -> N
     choice = session.choice
 
     def one(number: int) -> Run[Annotated]:
-        return services.start(
-            lambda report: annotate_library(
-                desk.store, services.stack(choice), options, only=[number], progress=report,
-                cache_dir=services.features_dir,
-            )
-        )  # fmt: skip
+        return services.run(services.works.annotate(choice, desk.store.path, options, [number]))
 
     made = AnnotationJob(numbers, what, one)
     if desk.public:

@@ -36,7 +36,7 @@ def add_work_endpoints(services: Services) -> None:
                 raise InputError("Name the clip to annotate: this page is shared.")
             only = [find(desk, clip).id] if clip.strip() else None
             options = Options(again=again)
-            run = services.run(services.works.annotate(desk.store.path, options, only))
+            run = services.run(services.works.annotate(None, desk.store.path, options, only))
             try:
                 for step in run.updates():
                     yield {"stage": step.stage, "fraction": round(step.fraction, 3)}

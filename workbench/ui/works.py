@@ -64,9 +64,9 @@ class Works:
         """An instance described anew; its role stays. → `Instance`."""
         return self._job(choice, described, clip, instance, frames=TRACKED_FRAMES, answers=1, of=clip)
 
-    def annotate(self, store: Path, options: Options, only: Sequence[int] | None) -> Job:
+    def annotate(self, choice: Choice | None, store: Path, options: Options, only: Sequence[int] | None) -> Job:
         """Captions and texts of clips in the store, as one job of the longest kind. → `Annotated`."""
-        job = self._job(None, annotated, store, options, only)
+        job = self._job(choice, annotated, store, options, only, self.features_dir)
         return replace(job, seconds=LONGEST_S)
 
     def _job(
@@ -158,14 +158,21 @@ def described(stack: ModelStack, report: Report, clip: Clip, instance: Instance)
     return prompting.described(clip, stack, instance, keep_role=True)
 
 
-def annotated(stack: ModelStack, report: Report, path: Path, options: Options, only: Sequence[int] | None) -> Annotated:
+def annotated(
+    stack: ModelStack,
+    report: Report,
+    path: Path,
+    options: Options,
+    only: Sequence[int] | None,
+    cache_dir: Path | None,
+) -> Annotated:
     """See `Works.annotate`. Opens the store itself: a connection to SQLite must not cross a fork."""
     from workbench.annotation import annotate_library
     from workbench.corrections.taxonomy import open_store
 
     store = open_store(path)
     try:
-        return annotate_library(store, stack, options, only=only, progress=report)
+        return annotate_library(store, stack, options, only=only, progress=report, cache_dir=cache_dir)
     finally:
         store.close()
 
