@@ -231,10 +231,12 @@ class Bundle:
         return folder
 
     def _follow(self, stage: str, steps: Iterator[int], total: int) -> None:
-        for done in tqdm(steps, total=total, desc=stage):
-            if done % 50 == 0 or done == total:
-                with (self.work / "stages.jsonl").open("a") as log:
-                    log.write(json.dumps({"stage": stage, "done": done, "of": total}) + "\n")
+        with tqdm(total=total, desc=stage) as bar:
+            for done in steps:
+                bar.update(done - bar.n)  # what earlier sessions did counts
+                if done % 50 == 0 or done == total:
+                    with (self.work / "stages.jsonl").open("a") as log:
+                        log.write(json.dumps({"stage": stage, "done": done, "of": total}) + "\n")
 
 
 def load_bundle(out: Path) -> ModelStack:

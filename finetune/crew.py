@@ -13,6 +13,7 @@ import torch
 
 from finetune.data import EvalClip
 from finetune.measure import ClipResult, measure_clip
+from finetune.parent import end_with_parent
 from workbench.errors import ClipError, DataError, StackError
 from workbench.stack.loading import ModelStack
 
@@ -68,6 +69,7 @@ _stack: ModelStack | None = None
 
 def _begin(load: Callable[[], ModelStack], threads: int) -> None:
     global _stack
+    end_with_parent()
     torch.set_num_threads(threads)
     _stack = load()
 

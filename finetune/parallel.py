@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,12 +16,11 @@ import torch.distributed as dist
 import torch.multiprocessing
 from torch import Tensor
 
+from finetune.parent import end_with_parent
+
 MALLOC = {"hugetlb": 1, "mmap_threshold": 2**32, "trim_threshold": 2**34, "top_pad": 2**28}
 """How the C library of the processes of `spread` should handle memory: it gives large blocks back to the system at
 once, and getting them again costs a training step on a processor a fifth of its time."""
-
-PARENT_CHECK_S = 1.0
-"""How often a process of `spread` looks whether the one that started it is still there."""
 
 
 def join() -> tuple[int, int]:
@@ -70,26 +67,10 @@ def spread(work: Callable[..., object], processes: int, *args: Any) -> None:
     torch.multiprocessing.spawn(_member, (processes, port, work, args), nprocs=processes)
 
 
-def _end_with_parent() -> None:
-    """End this process at once when the one that started it is gone.
-
-    It may be killed in a way that tells nobody, while a member waits inside a message to the others, where no signal
-    is heard by Python.
-    """
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_CHECK_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
 def _member(rank: int, size: int, port: int, work: Callable[..., object], args: tuple[Any, ...]) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(size)}
     torch.set_num_threads(1)
-    _end_with_parent()
+    end_with_parent()
     join()
     try:
         work(*args)

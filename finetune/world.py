@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from finetune.parent import end_with_parent
 from finetune.scenes import Scene, sample_scene
 from finetune.scenes.truth import truth_to_json
 from workbench.errors import DataError
@@ -230,7 +231,7 @@ class WorldCache:
         todo = [plan for plan in self._plans if not plan[0].exists()]
         done = len(self.paths) - len(todo)
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context) as pool:
+        with ProcessPoolExecutor(workers or os.cpu_count() or 1, context, end_with_parent) as pool:
             for _ in pool.map(functools.partial(_build, frames=self.frames), todo, chunksize=8):
                 done += 1
                 yield done

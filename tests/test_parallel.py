@@ -91,6 +91,36 @@ if __name__ == "__main__":
             member.kill()
 
 
+def test_drawing_ends_when_the_one_that_asked_for_it_is_killed(tmp_path: Path) -> None:
+    main = tmp_path / "main.py"
+    main.write_text(f"""
+from pathlib import Path
+from finetune.world import Scenes, WorldCache
+if __name__ == "__main__":
+    for _ in WorldCache(Path({str(tmp_path / "world")!r}), Scenes(0, 5000), frames=2).build(workers=2):
+        pass
+""")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    starter = subprocess.Popen([sys.executable, str(main)], env=environment, cwd=REPOSITORY)
+    workers: list[psutil.Process] = []
+    try:
+        for _ in range(600):
+            if len(list((tmp_path / "world").glob("*"))) > 2:
+                break
+            time.sleep(0.1)
+        workers = psutil.Process(starter.pid).children(recursive=True)
+        assert len(workers) >= 2
+        starter.send_signal(signal.SIGKILL)
+        starter.wait(30)
+        _, alive = psutil.wait_procs(workers, timeout=30)
+        assert alive == []
+    finally:
+        starter.kill()
+        for worker in workers:
+            if worker.is_running():
+                worker.kill()
+
+
 def wait_for_pids(folder: Path, count: int) -> list[psutil.Process]:
     for _ in range(1200):
         found = sorted(folder.glob("*.pid"))
