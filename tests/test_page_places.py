@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser_support import ANSWER_LIMIT_MS, Analyst, RunningApp
+from tests.drawn import write_clip
 from tests.editing_support import Settled, open_sample, open_untouched, rows, stored, undo_all
 
 pytestmark = pytest.mark.browser
@@ -40,6 +42,27 @@ def test_a_reload_brings_back_clip_time_and_selection(new_analyst: Callable[...,
     expect(other.page.locator(".aw-ev tr")).to_have_count(3)  # the head, the model's event and the new one
     other.snap("editing-desktop-light")
     undo_all(other)
+
+
+def test_a_place_that_is_on_its_way_survives_what_the_page_is_told_meanwhile(
+    new_analyst: Callable[..., Analyst], tmp_path: Path
+) -> None:
+    analyst = new_analyst()
+    analyst.upload(write_clip(tmp_path / "walk.mp4", n_frames=200))
+    expect(analyst.page.locator("#aw-clip")).to_contain_text("walk", timeout=ANSWER_LIMIT_MS)
+    expect(analyst.viewer).to_have_attribute("data-frame", "0", timeout=ANSWER_LIMIT_MS)
+    held: list[Route] = []
+    pictures = re.compile("component_server")
+    analyst.page.route(pictures, lambda route: held.append(route))
+    analyst.page.evaluate("window.aw.emit('seek', { frame: 61 })")
+    # While the picture is on its way the analysis ends, which tells the viewer something new.
+    expect(analyst.page.get_by_role("progressbar", name="Progress")).to_have_count(0, timeout=ANSWER_LIMIT_MS)
+    expect(analyst.page.locator(".aw-ev")).to_have_attribute("data-serial", re.compile(r"\d"))
+    assert held
+    for route in held:
+        route.continue_()
+    analyst.page.unroute(pictures)
+    analyst.expect_frame(61)
 
 
 def test_a_link_to_a_clip_that_is_not_there_says_so(new_analyst: Callable[..., Analyst]) -> None:

@@ -8,7 +8,7 @@ const base = find(".aw-base"), heat = find(".aw-heat"), masks = find(".aw-masks"
 const layers = { heat: true, masks: true, boxes: true, labels: true };
 const cache = new Map();
 const CACHED = 90;
-let clip = null, shown = null, wanted = null, target = null, busy = false, moved = false, selected = null, playing = false, until = null, rate = 1;
+let clip = null, shown = null, wanted = null, goal = null, target = null, busy = false, moved = false, selected = null, playing = false, until = null, rate = 1;
 let looping = false, film = null;   // film: what is drawn over a playing picture, fetched once per version of the overlays
 
 const player = () => document.querySelector("#aw-video video");
@@ -36,7 +36,7 @@ async function fetchFrame(request) {
 
 // Only the newest wish counts: while one frame is on its way, later wishes replace each other.
 async function seek(request) {
-  wanted = request;
+  wanted = goal = request;   // goal: until it is shown; the page may be told something new meanwhile
   target = request.frame ?? null;
   if (busy) return;
   busy = true;
@@ -46,8 +46,8 @@ async function seek(request) {
       wanted = null;
       const reply = await fetchFrame(next);
       if (!reply || version !== clip?.version) continue;
-      if (reply.error) { note(reply.error); continue; }
-      await show(reply);
+      if (reply.error) note(reply.error); else await show(reply);
+      if (goal === next) goal = null;
     }
   } catch (error) { note("This frame could not be fetched; is the server still running?"); console.error(error); }
   busy = false;
@@ -161,7 +161,7 @@ function load() {
   const fresh = !next || next.key !== clip?.key;
   if (next?.version !== clip?.version) cache.clear();
   if (next?.version !== clip?.version) clearDraft();
-  if (fresh) { moved = false; shown = null; selected = null; film = null; if (looping) loop(false); if (playing) pause(); boxes.replaceChildren(); heat.hidden = masks.hidden = true; delete root.dataset.frame; delete root.dataset.version; note(""); }
+  if (fresh) { moved = false; shown = goal = null; selected = null; film = null; if (looping) loop(false); if (playing) pause(); boxes.replaceChildren(); heat.hidden = masks.hidden = true; delete root.dataset.frame; delete root.dataset.version; note(""); }
   clip = next;
   root.classList.toggle("is-empty", !clip);
   tools.hidden = !clip?.can_prompt;
@@ -170,5 +170,5 @@ function load() {
   fit();
   if (clip.select !== null && clip.select !== undefined) choose(clip.select);
   if (selected !== null && !clip.instances.some((item) => item.id === selected)) choose(null);
-  seek(moved && shown ? { frame: shown.frame } : { frame: clip.start_frame });
+  seek(moved ? goal ?? { frame: shown?.frame ?? clip.start_frame } : { frame: clip.start_frame });
 }
