@@ -142,7 +142,7 @@ def judge(
     better: list[str] = []
     by_name = {change.metric: change for change in new}
     for component in components:
-        change = next(iter(_of(component, by_name)), None)
+        change = _change_of(component, by_name)
         if change is None:
             wanted = " or ".join(PRIMARY[component])
             unknown.append(
@@ -162,7 +162,7 @@ def judge(
             better.append(_moved(change, "rose") + _span(change))
     if not better and not unclear and not unknown:
         worse.append("nothing that was trained is better on the held-out clips")
-    judged = {change.metric for component in components for change in _of(component, by_name)}
+    judged = {change.metric for component in components if (change := _change_of(component, by_name)) is not None}
     worse += [
         _moved(change, "fell")
         for change in new
@@ -187,9 +187,9 @@ def judge(
     return Verdict(adopt, reasons, tuple(new), tuple(known), margin, "better" if adopt else refusal, agreement)
 
 
-def _of(component: str, by_name: Mapping[str, Change]) -> list[Change]:
-    """The change by which a component is judged; none where the clips do not tell it."""
-    return [by_name[name] for name in PRIMARY[component] if name in by_name][:1]
+def _change_of(component: str, by_name: Mapping[str, Change]) -> Change | None:
+    """The change by which a component is judged; None where the clips do not tell it."""
+    return next((by_name[name] for name in PRIMARY[component] if name in by_name), None)
 
 
 def _surely_lost(change: Change, margin: float) -> bool:

@@ -39,6 +39,15 @@ def with_a_person(folder: Path) -> tuple[Store, ClipRecord, ReviewedClip]:
     return store, clip, clips.current(store, clip.id)
 
 
+def two_events(folder: Path, clip: ClipRecord) -> Path:
+    """An instruction file that judges two events of a clip and knows no times: "Yes, 0." and "Yes, 1."."""
+    line = {"type": "event", "task": "judgement", "prompt": "Is anything abnormal?"}
+    lines = [{**line, "id": k, "video": f"events/{clip.name}_E{k}.mp4", "anwser": f"Yes, {k}."} for k in range(2)]
+    path = folder / "in.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
 @pytest.mark.parametrize("name", ["labelstudio", "cvat", "coco", "iac", "datumaro"])
 def test_ones_own_export_taken_in_again_changes_nothing(name: str, tmp_path: Path) -> None:
     """Some formats hold no masks, and Label Studio's is one of them: the file says nothing of them."""
@@ -81,10 +90,7 @@ def test_words_that_a_person_gave_a_foreign_track_stay(tmp_path: Path) -> None:
 
 def test_events_without_times_come_in_once_whatever_else_the_clip_has(tmp_path: Path) -> None:
     store, clip = store_with_clip(tmp_path)
-    line = {"type": "event", "task": "judgement", "prompt": "Is anything abnormal?"}
-    lines = [{**line, "id": k, "video": f"events/{clip.name}_E{k}.mp4", "anwser": f"Yes, the {k}th."} for k in range(2)]
-    path = tmp_path / "in.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
+    path = two_events(tmp_path, clip)
     counts = []
     for _ in range(3):
         take_in(store, get_format("hivau-jsonl").read(path), annotator="import")
@@ -96,10 +102,7 @@ def test_events_without_times_come_in_once_whatever_else_the_clip_has(tmp_path: 
 
 def test_of_events_one_of_which_a_person_removed_the_other_keeps_its_words(tmp_path: Path) -> None:
     store, clip = store_with_clip(tmp_path)
-    line = {"type": "event", "task": "judgement", "prompt": "Is anything abnormal?"}
-    lines = [{**line, "id": k, "video": f"events/{clip.name}_E{k}.mp4", "anwser": f"Yes, {k}."} for k in range(2)]
-    path = tmp_path / "in.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
+    path = two_events(tmp_path, clip)
     take_in(store, get_format("hivau-jsonl").read(path), annotator="import")
     first, second = (e for e in clips.current(store, clip.id).events if e.provenance.kind == "import")
     history.save(store, clip.id, [history.remove("event", first.id)], annotator="ann")

@@ -75,8 +75,7 @@ if __name__ == "__main__":
 """
     main = tmp_path / "main.py"
     main.write_text(script)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    starter = subprocess.Popen([sys.executable, str(main)], env=environment, cwd=REPOSITORY)
+    starter = started(main)
     try:
         members = wait_for_pids(tmp_path, 2)
         starter.send_signal(signal.SIGKILL)
@@ -100,8 +99,7 @@ if __name__ == "__main__":
     for _ in WorldCache(Path({str(tmp_path / "world")!r}), Scenes(0, 5000), frames=2).build(workers=2):
         pass
 """)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    starter = subprocess.Popen([sys.executable, str(main)], env=environment, cwd=REPOSITORY)
+    starter = started(main)
     workers: list[psutil.Process] = []
     try:
         for _ in range(600):
@@ -119,6 +117,11 @@ if __name__ == "__main__":
         for worker in workers:
             if worker.is_running():
                 worker.kill()
+
+
+def started(script: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen([sys.executable, str(script)], env=environment, cwd=REPOSITORY)
 
 
 def wait_for_pids(folder: Path, count: int) -> list[psutil.Process]:
