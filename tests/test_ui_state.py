@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from workbench.records import Instance
 from workbench.stack.loading import ModelStack
 from workbench.ui import library, panels, review, stack_menu, timeline, viewer
 from workbench.ui.media import truth_of
-from workbench.ui.runs import Cancelled, Progress, Run
+from workbench.ui.runs import TELL_EVERY_S, Cancelled, Progress, Run
 from workbench.ui.services import Services
 from workbench.ui.session import Review, Session, SessionTable
 from workbench.ui.stacks import Choice, Option
@@ -113,6 +114,16 @@ class TestRuns:
         assert seen[-1] == Progress("encode", 0.5, "half")
         assert run.result() == 7
         assert not run.active
+
+    def test_work_that_reports_all_the_time_is_told_of_a_few_times_a_second(self, worker: ThreadPoolExecutor) -> None:
+        began = time.monotonic()
+
+        def work(report):
+            while time.monotonic() < began + 3 * TELL_EVERY_S:
+                report("encode", 0.5, time.monotonic())
+
+        told = list(Run(work, worker).updates())
+        assert 2 <= len(told) <= (time.monotonic() - began) / TELL_EVERY_S + 1
 
     def test_cancel_ends_work_at_its_next_report(self, worker: ThreadPoolExecutor) -> None:
         go, began = threading.Event(), threading.Event()

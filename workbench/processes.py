@@ -1,4 +1,4 @@
-"""Processes that outlive the page: is one still there, how is it ended with all it started, which one has the machine.
+"""Processes beside the page: is one still there, how is it ended with all it started, which one has the machine.
 
 A process is known by its number and the time it began, since numbers are given again.
 """
@@ -10,6 +10,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from workbench.files import replacing
 
 PATIENCE_S = 5.0
 """How long a process may take to end once it was asked to."""
+PATIENT = 10
+"""How much nicer than others a thread is whose work nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,13 @@ def start(command: list[str], *, cwd: Path, log: Path) -> subprocess.Popen[bytes
         return subprocess.Popen(
             command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
+
+
+def give_way() -> None:
+    """Let others have the processor before this thread and the processes that it starts (on Linux; nowhere else)."""
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(PATIENT, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def end_group(mark: Mark) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -17,6 +17,8 @@ T = TypeVar("T")
 Report = Callable[..., None]
 
 WAITING = "waiting for another visitor's clip"
+TELL_EVERY_S = 0.2
+"""Each update of the page costs the server some 20 ms, in which the work itself stands still."""
 
 
 class Cancelled(Exception):
@@ -61,7 +63,7 @@ class Run(Generic[T]):
             self._changed.notify_all()
 
     def updates(self, poll_s: float = 0.25) -> Iterator[Progress]:
-        """The newest progress whenever it changed; intermediate reports that nobody read are dropped."""
+        """The newest progress, five times a second at most; intermediate reports that nobody read are dropped."""
         seen = 0
         while not self._future.done():
             with self._changed:
@@ -71,6 +73,7 @@ class Run(Generic[T]):
             if version != seen:
                 seen = version
                 yield latest
+                wait([self._future], TELL_EVERY_S)
 
     def result(self) -> T:
         """The result of the work. Raises `Cancelled` or whatever the work raised."""

@@ -21,6 +21,7 @@ from workbench.corrections.place import adapters_dir
 from workbench.errors import StackError, WorkbenchError
 from workbench.job_queue import JobQueue
 from workbench.jobs import Job
+from workbench.processes import give_way
 from workbench.profiles import ASSETS, StackProfile, get_profile
 from workbench.records import Analysis, Instance
 from workbench.ui import gpu
@@ -86,7 +87,7 @@ class Services:
         self.sessions = SessionTable()
         # Where GPUs are lent, the work itself is elsewhere and every visitor may have one.
         self._worker = ThreadPoolExecutor(LENT_AT_ONCE if gpu.LENT else 1, "stack")
-        self._media = ThreadPoolExecutor(1, "media")
+        self._media = ThreadPoolExecutor(1, "media", initializer=give_way)
         self._sights = ThreadPoolExecutor(1, "sights")
         self.sender = ThreadPoolExecutor(SENT_AT_ONCE, "outgoing")
         self.outgoing: Outgoing | None = None

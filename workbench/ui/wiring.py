@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from workbench.ui import chat, event_list, film, instances, marks, panels, viewe
 from workbench.ui.dialogue import dialogue_payload
 from workbench.ui.instance_cards import cards_payload
 from workbench.ui.review import can_find
+from workbench.ui.runs import TELL_EVERY_S
 from workbench.ui.services import Services
 from workbench.ui.session import Session
 from workbench.ui.timeline import encode
@@ -130,13 +132,14 @@ def wire_chat(page: Page, services: Services) -> None:
         }
 
     def show(session: Session, answers: Iterator[chat.Pending | None]) -> Iterator[Update]:
-        about = session.require_review()
+        about, told_at = session.require_review(), -TELL_EVERY_S
         for number, pending in enumerate(answers):
-            if session.review is not about:
+            if session.review is not about or (pending and time.monotonic() < told_at + TELL_EVERY_S):
                 continue
             told = dialogue_payload(about, services.desk, session.annotator)
             update = {talk.dialogue: encode(told)} if pending else stands(page, services, session)
             yield update | buttons(done=pending is None) | ({talk.box: ""} if number == 0 else {})
+            told_at = time.monotonic()
 
     def ask(session_id: str, question: str) -> Iterator[Update]:
         with as_toast():
