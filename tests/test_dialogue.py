@@ -8,18 +8,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
+import torch
 
 from tests import drawn
 from tests.tiny_stack import tiny_stack as build_stack
 from workbench.corrections import history
-from workbench.errors import InputError
+from workbench.errors import InputError, StackError
 from workbench.masks import decode_rle, mask_box
 from workbench.profiles import ASSETS
 from workbench.records import Evidence, Instance
 from workbench.stack.segmenter import Segmenter, SegmenterSpec
 from workbench.ui import chat, film, instances, marks, review
+from workbench.ui.app import build_page
 from workbench.ui.dialogue import dialogue_payload
 from workbench.ui.instance_cards import NONE_FOUND, cards_payload
 from workbench.ui.services import Services
@@ -184,6 +187,46 @@ class TestDialogue:
         assert now[-1].turn.answer == last.turn.answer  # the small stack says the same each time
         with pytest.raises(InputError, match="not there any more"):
             list(chat.ask_again(session, talked, last.id, services.desk))
+
+    def test_an_answer_stays_when_asking_again_fails(
+        self, services: Services, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked(services, session, "judgement")
+        talked, shown = services.conversation(session), session.require_review()
+        [old] = shown.require_reviewed().dialogue
+
+        def full(*_: object) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(talked.stack.backbone, "step", full)
+            with pytest.raises(StackError):
+                list(chat.ask_again(session, talked, old.id, services.desk))
+        assert shown.require_reviewed().dialogue == (old,)
+        list(chat.ask_again(session, talked, old.id, services.desk))
+        [new] = shown.require_reviewed().dialogue
+        assert new.id != old.id
+        assert new.turn.answer == old.turn.answer
+        assert [turn.kind for turn in talked.turns] == ["judgement"]
+
+    def test_one_can_ask_again_after_an_answer_that_failed(
+        self, services: Services, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        page = build_page(services)
+        ask = next(fn.fn for fn in page.fns.values() if fn.name == "ask_this")
+        talked, told = services.conversation(session), []
+
+        def full(*_: object) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(talked.stack.backbone, "step", full)
+            with pytest.raises(gr.Error):
+                told.extend(ask(session.id))
+        shown = {
+            block.value: update.get("visible") for block, update in told[-1].items() if block.value in {"Ask", "Stop"}
+        }
+        assert shown == {"Ask": True, "Stop": False}
 
 
 class TestInstances:

@@ -237,6 +237,30 @@ class TestUndo:
         do(desk, review, "confirm", id=first)
         assert events(review)[0].verdict == "confirmed"
 
+    def test_what_somebody_else_changes_elsewhere_costs_no_text(self, desk: Desk, review: Review) -> None:
+        first, second = (event.id for event in events(review))
+        clip = review.require_reviewed().clip.id
+        theirs = [history.edit("event", second, "category", "fire"), history.edit("video", "video", "state", "done")]
+        history.save(desk.store, clip, theirs, annotator=BEA.name)
+        do(desk, review, "text", id=first, field="judgement", value="A man falls.")
+        assert [e.category for e in events(review)][1] == "fire"
+        assert events(review)[0].texts.judgement == "A man falls."
+        assert review.require_reviewed().state == "done", "theirs; a first edit only begins a review"
+        history.save(desk.store, clip, [history.edit("event", first, "judgement", "He jumps.")], annotator=BEA.name)
+        with pytest.raises(StoreError, match="bea changed judgement"):
+            do(desk, review, "text", id=first, field="judgement", value="A man falls over.")
+        history.save(desk.store, clip, [history.edit("event", second, "category", "riot")], annotator=BEA.name)
+        with pytest.raises(StoreError, match="bea changed category"):
+            do(desk, review, "state", value="done")
+
+    def test_an_edge_is_not_moved_past_the_other_one(self, desk: Desk, review: Review) -> None:
+        first = events(review)[0]
+        with pytest.raises(InputError, match="ends after it starts"):
+            do(desk, review, "move", id=first.id, start_s=first.end_s + 1)
+        with pytest.raises(InputError, match="ends after it starts"):
+            do(desk, review, "move", id=first.id, end_s=first.start_s - 0.2)
+        assert events(review)[0] == first
+
 
 class TestStanding:
     def test_instances_are_looked_for_in_the_events_as_they_stand(self, desk: Desk, review: Review) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import expect
@@ -22,6 +23,8 @@ from tests.editing_support import (
     stored,
     undo_all,
 )
+from workbench.corrections import history
+from workbench.corrections.store import Store
 
 pytestmark = pytest.mark.browser
 # Whether the row of the selected event is on show, and nothing lies over it.
@@ -191,6 +194,60 @@ def test_a_long_list_shows_the_event_that_was_just_made(analyst: Analyst, app: R
     analyst.snap("editing-many")
     undo_all(analyst)
     assert stored(app, "robbery") == before
+
+
+def test_a_text_typed_at_once_is_that_of_the_new_event(analyst: Analyst, app: RunningApp) -> None:
+    open_untouched(analyst, "fire")
+    [(old, *_)] = stored(app, "fire")
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
+    with Settled(analyst):
+        analyst.page.keyboard.press("n")
+        analyst.page.keyboard.press("w")
+        analyst.page.keyboard.type("A man falls.")
+    analyst.page.keyboard.press("Escape")
+    expect(analyst.page.get_by_label("Judgement of the event")).to_have_value("A man falls.")
+    expect_saved(analyst)
+    assert rows(app, "SELECT judgement FROM events WHERE judgement IS NOT NULL AND id != ?", old) == [("A man falls.",)]
+    undo_all(analyst)
+
+
+def test_one_press_rejects_one_event_however_long_it_is_held(analyst: Analyst, app: RunningApp) -> None:
+    open_untouched(analyst, "robbery")
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Home")
+    for _ in range(3):
+        with Settled(analyst):
+            analyst.page.keyboard.press("n")
+    before = len(stored(app, "robbery"))
+    with Settled(analyst):
+        for _ in range(5):
+            analyst.page.keyboard.down("x")
+            analyst.page.wait_for_timeout(150)
+        analyst.page.keyboard.up("x")
+    assert len(stored(app, "robbery")) == before - 1
+    undo_all(analyst)
+
+
+def test_a_text_that_was_refused_stays_and_is_saved_when_the_box_is_left(analyst: Analyst, app: RunningApp) -> None:
+    open_untouched(analyst, "fire")
+    [(event, *_)] = stored(app, "fire")
+    box = analyst.page.get_by_label("Judgement of the event")
+    box.click()
+    analyst.page.keyboard.type("A car burns.")
+    with closing(Store(app.log.parent / "corrections.db")) as store:
+        [(clip,)] = rows(app, "SELECT clip_id FROM events WHERE id = ?", event)
+        history.save(store, clip, [history.edit("event", event, "judgement", "A lorry burns.")], annotator="bea")
+    analyst.page.keyboard.press("Escape")
+    expect(analyst.page.get_by_text("bea changed judgement")).to_be_visible()
+    expect(analyst.page.get_by_role("status", name="Saved")).to_have_attribute("data-state", "unsaved")
+    expect(box).to_have_value("A car burns.")
+    box.click()
+    analyst.page.keyboard.press("Escape")
+    expect_saved(analyst)
+    assert rows(app, "SELECT judgement FROM events WHERE id = ?", event) == [("A car burns.",)]
+    undo_all(analyst)
 
 
 def test_whoever_leaves_before_a_text_is_saved_is_asked(analyst: Analyst, app: RunningApp) -> None:

@@ -56,6 +56,42 @@ def test_the_player_follows_the_picture_and_play_goes_on_from_there(analyst: Ana
     assert analyst.frame() >= 33
 
 
+def test_who_goes_elsewhere_while_it_plays_gets_there(analyst: Analyst) -> None:
+    analyst.pick_sample("fire")
+    stage, row = analyst.page.locator(".aw-stage"), analyst.page.locator(".aw-ev tbody tr").first
+    row.click()
+    expect(analyst.viewer).not_to_have_attribute("data-frame", "0")
+    there = analyst.frame()
+    analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
+    analyst.page.keyboard.press("Space")
+    expect(stage).to_have_class(re.compile("is-playing"))
+    row.click()
+    expect(stage).not_to_have_class(re.compile("is-playing"))
+    analyst.page.wait_for_timeout(500)  # what the player says of its pause comes later
+    analyst.expect_frame(there)
+    assert analyst.page.locator(".aw-count").inner_text().startswith(f"{there} /")
+
+
+def test_a_clip_that_is_opened_while_another_plays_is_shown(analyst: Analyst) -> None:
+    analyst.pick_sample("fire")
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Home")
+    analyst.page.keyboard.press("Space")
+    expect(analyst.page.locator(".aw-stage")).to_have_class(re.compile("is-playing"))
+    analyst.page.get_by_role("button", name="Sample: robbery").first.click()
+    expect(analyst.page.locator("#aw-clip")).to_contain_text("robbery_", timeout=ANSWER_LIMIT_MS)
+    analyst.wait_until_analysed()
+    expect(analyst.page.locator(".aw-stage")).not_to_have_class(re.compile("is-playing"))
+    expect(analyst.viewer.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    analyst.viewer.focus()
+    analyst.page.keyboard.press("Home")
+    analyst.expect_frame(0)
+    analyst.page.keyboard.press("ArrowRight")
+    analyst.expect_frame(1)
+    expect(analyst.page.locator(".aw-count")).to_have_text(re.compile(r"^1 /"))
+
+
 def test_a_playing_clip_of_uneven_frames_tells_the_frame_on_screen(analyst: Analyst, tmp_path: Path) -> None:
     pts = [200 * i for i in range(10)] + [2000 + 40 * i for i in range(70)]
     path = drawn.write_clip(tmp_path / "uneven.mp4", n_frames=80, pts=pts, time_base=Fraction(1, 1000))

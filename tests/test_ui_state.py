@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from gradio.utils import get_upload_folder
 
 from tests import drawn
 from tests.sample_records import drawn_analysis, drawn_instance
@@ -28,6 +29,7 @@ from workbench.ui.runs import TELL_EVERY_S, Cancelled, Progress, Run
 from workbench.ui.services import Services
 from workbench.ui.session import Review, Session, SessionTable
 from workbench.ui.stacks import Choice, Option
+from workbench.ui.toasts import told_without_folder
 from workbench.video import Clip
 
 
@@ -90,6 +92,13 @@ class TestSessions:
         for gone in (session.id, "", None):
             with pytest.raises(InputError):
                 table.get(gone)
+
+    def test_a_browser_that_comes_again_finds_what_it_opened(self) -> None:
+        table = SessionTable()
+        first = table.opened_with("a" * 32)
+        first.add("5ca1ab1e")
+        assert table.opened_with("a" * 32) == {"5ca1ab1e"}
+        assert table.opened_with("b" * 32) == set()
 
     def test_nothing_open_is_said_plainly(self) -> None:
         with pytest.raises(InputError, match="upload one or pick a sample"):
@@ -160,6 +169,13 @@ class TestRuns:
         list(run.updates())
         with pytest.raises(ClipError, match="is empty"):
             run.result()
+
+
+def test_a_message_does_not_tell_where_uploads_lie() -> None:
+    lies = f"{get_upload_folder()}/1a2b/my clip.mp4"
+    told = told_without_folder(ClipError(f"{lies} is not a video this program can read."))
+    assert told == "my clip.mp4 is not a video this program can read."
+    assert told_without_folder(ClipError("/data/b.mp4 is empty."), "/data/b.mp4") == "b.mp4 is empty."
 
 
 class TestTimeline:

@@ -17,6 +17,7 @@ from workbench.annotation import Annotated, Options, clip_numbers
 from workbench.errors import InputError, WorkbenchError
 from workbench.ui import panels
 from workbench.ui.runs import Cancelled, Run
+from workbench.ui.toasts import told_without_folder
 
 if TYPE_CHECKING:
     from workbench.ui.services import Services
@@ -165,7 +166,7 @@ def build_annotation(services: Services, *, whole_library: bool = False) -> gr.H
         try:
             return annotation_reply(services, request)
         except WorkbenchError as error:
-            return {"error": str(error)}
+            return {"error": told_without_folder(error)}
 
     template = (_HERE / "annotating.html").read_text("utf-8")
     name = "aw-annotate-all" if whole_library else "aw-annotate"

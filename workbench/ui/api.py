@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,6 +19,7 @@ from workbench.errors import InputError, WorkbenchError
 from workbench.records import Analysis
 from workbench.ui.services import Services
 from workbench.ui.session import Review
+from workbench.ui.toasts import told_without_folder
 
 PROGRAM = "a program"
 
@@ -38,11 +38,6 @@ def _analysed(services: Services, path: str | None) -> Iterator[tuple[Review, An
     finally:
         run.cancel()
         review.close()
-
-
-def told_without_folder(error: WorkbenchError, path: str | Path | None) -> str:
-    """The message of an error about `path`, naming the file only: where uploads lie is the server's own business."""
-    return str(error).replace(str(path), Path(path).name) if path else str(error)
 
 
 def add_endpoints(services: Services) -> None:

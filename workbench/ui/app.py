@@ -36,7 +36,7 @@ from workbench.ui.api_training import add_training_endpoints
 from workbench.ui.api_work import add_work_endpoints
 from workbench.ui.runs import Progress
 from workbench.ui.services import Services
-from workbench.ui.toasts import as_toast
+from workbench.ui.toasts import as_toast, told_without_folder
 from workbench.ui.wiring import VISITORS_AT_ONCE
 
 Update = dict[Any, Any]
@@ -161,7 +161,7 @@ def _servers(services: Services) -> tuple[Callable[[dict], Any], Callable[[dict]
         try:
             return viewer.frame_reply(services.sessions.get(str(request.get("sid"))).require_review(), request)
         except WorkbenchError as error:
-            return {"error": str(error)}
+            return {"error": told_without_folder(error)}
 
     def thumbnail(request: dict) -> str | None:
         try:

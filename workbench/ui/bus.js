@@ -64,6 +64,25 @@ window.aw = (() => {
     element.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") act(event); });
   };
 
+  // A list is told of at once when it was clicked. By key one comes past many values on the way to one: that one is told
+  // after a pause or when the list is left, and Escape goes back to what was there before.
+  const NEVER = 2 ** 31 - 1;
+  const settled = (list, tell, { pause = 1000, begin = () => {} } = {}) => {
+    let timer = null, before = list.value;
+    const end = () => { clearTimeout(timer); timer = null; };
+    const now = () => { end(); tell(list.value); };
+    list.addEventListener("focus", () => { before = list.value; });
+    list.addEventListener("change", () => {
+      end();
+      if (!list.matches(":focus-visible")) return now();
+      begin();
+      timer = setTimeout(now, pause);
+    });
+    list.addEventListener("keydown", (event) => { if (event.key === "Escape" && timer !== null) { end(); list.value = before; } });
+    list.addEventListener("blur", () => { if (timer !== null) now(); });
+    return { waits: () => timer !== null, now };
+  };
+
   const parse = (text) => { try { return text ? JSON.parse(text) : null; } catch { return null; } };
 
   const stored = localStorage.getItem("aw-theme");
@@ -73,5 +92,5 @@ window.aw = (() => {
     localStorage.setItem("aw-theme", dark ? "dark" : "light");
   };
 
-  return { on, emit, clock, h, svg, thumbnail, seekers, parse, toggleTheme };
+  return { on, emit, clock, h, svg, thumbnail, seekers, settled, NEVER, parse, toggleTheme };
 })();

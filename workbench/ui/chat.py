@@ -14,7 +14,7 @@ from workbench.conversation import evidence_for
 from workbench.corrections import clips, documents, history
 from workbench.corrections.changes import turn_changes
 from workbench.corrections.log import MAIN, Change
-from workbench.errors import InputError
+from workbench.errors import InputError, WorkbenchError
 from workbench.prompts import STANDARD_QUESTIONS
 from workbench.records import ReviewedTurn
 from workbench.ui.editing import MAX_TEXT_CHARS, REJECTED, Plan
@@ -91,7 +91,7 @@ def _written(session: Session, review: Review, pieces: Iterator[str], question: 
 
 
 def ask_again(session: Session, conversation: Conversation, turn_id: object, desk: Desk) -> Iterator[Pending | None]:
-    """Ask the question of a turn once more; the new answer takes the place of the old one.
+    """Ask the question of a turn once more; the new answer, once there is one, takes the place of the old one.
 
     Raises:
         InputError: the turn is gone, or as `answer`.
@@ -100,10 +100,16 @@ def ask_again(session: Session, conversation: Conversation, turn_id: object, des
     old = find(review, turn_id)
     if session.answering.locked():
         raise InputError("The last answer is still being written; wait for it or press Stop.")
-    if review.live_turn == old.id:
-        conversation.retract()
-    desk.save(review, session.annotator, Plan([history.remove("turn", old.id)], None, AGAIN))
-    yield from answer(session, conversation, old.turn.question, desk)
+    taken_back = conversation.retract() if review.live_turn == old.id else None
+    try:
+        for pending in answer(session, conversation, old.turn.question, desk):
+            if pending is None:
+                desk.save(review, session.annotator, Plan([history.remove("turn", old.id)], None, AGAIN))
+            yield pending
+    except WorkbenchError:
+        if taken_back is not None:
+            conversation.resume([taken_back])
+        raise
 
 
 def find(review: Review, turn_id: object) -> ReviewedTurn:

@@ -27,13 +27,15 @@ from workbench.corrections.log import MAIN, Change
 from workbench.corrections.taxonomy import Taxonomy, add_category, load_taxonomy, open_store
 from workbench.errors import InputError, StoreError
 from workbench.files import replacing
-from workbench.records import Analysis, ClipRecord, Instance, ReviewedInstance, ReviewedTurn, Turn
+from workbench.records import Analysis, ClipRecord, Correction, Instance, ReviewedInstance, ReviewedTurn, Turn
 from workbench.records import Provenance as MadeBy
 from workbench.ui.editing import REJECTED, Plan, Rejected, Scene, plan
 from workbench.ui.session import Annotator, Review
 
 PACKAGES = ("torch", "transformers", "sam2", "av")
 THUMBNAIL_WIDTH = 320
+WHOLE = {"", "verdict"}
+"""Fields whose change speaks of all of a subject."""
 MIN_PREFIX = 12  # hex digits of a hash that name a clip in a link: nobody guesses them
 
 
@@ -102,7 +104,8 @@ class Desk:
         """Write one step of a person; it is on the disk when this returns.
 
         Raises:
-            StaleError: somebody else saved in between; the review is up to date again and nothing was written.
+            StaleError: somebody else changed the same thing in between; the review is up to date again and nothing was
+                written. What others changed elsewhere on the clip stands beside this step.
             InputError: a value cannot be true of the clip. StoreError: the store cannot be written.
         """
         if not made.changes:
@@ -112,9 +115,11 @@ class Desk:
                 self._save(review, by, made)
             except history.StaleError as error:
                 self.refresh(review, by)
-                if any(change.annotator != clips.WORKBENCH for change in error.changes):
+                others = [change for change in error.changes if change.annotator != clips.WORKBENCH]
+                beside = _beside(others, made)
+                if beside is None:
                     raise
-                self._save(review, by, made)  # only a model has spoken meanwhile; that contradicts no person
+                self._save(review, by, beside)
             finally:
                 self.refresh(review, by)
 
@@ -293,6 +298,23 @@ class Desk:
         analysis = review.analysis
         assert analysis is not None
         return MadeBy("model", analysis.profile, analysis.adapter)
+
+
+def _beside(others: Sequence[Correction], made: Plan) -> Plan | None:
+    """A step as it stands beside what others changed since it was thought of; None where it contradicts them.
+
+    It does where the same field was changed, something as a whole, or, if the step says how far the clip is, anything.
+    """
+    alone = len(made.changes) == 1
+    state_changed = any(other.field == "state" for other in others)
+    changes = [change for change in made.changes if alone or change.field != "state" or not state_changed]
+    for change in changes:
+        if alone and change.field == "state" and others:
+            return None
+        same = [other for other in others if (other.subject, other.subject_id) == (change.subject, change.id)]
+        if any(len(fields := {change.field, other.field}) == 1 or fields & WHOLE for other in same):
+            return None
+    return replace(made, changes=changes)
 
 
 @dataclass(frozen=True)

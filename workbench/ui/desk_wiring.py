@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from workbench.errors import WorkbenchError
+from workbench.errors import InputError, WorkbenchError
 from workbench.ui import event_list, panels, shelf
 from workbench.ui.review import can_find
 from workbench.ui.services import Services
 from workbench.ui.session import Session
 from workbench.ui.stack_wiring import header
 from workbench.ui.timeline import encode
-from workbench.ui.toasts import as_toast
+from workbench.ui.toasts import as_toast, told_without_folder
 from workbench.ui.wiring import QUIET, changed_by_steps, stands
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def wire_library(page: Page, services: Services, begin: Begin) -> None:
 
     outputs = [*page.outputs, page.rooms]
     page.shelf.open(open_clip, page.session_id, outputs, trigger_mode="multiple", **QUIET)
-    page.shelf.next(next_clip, page.session_id, outputs, **QUIET)
-    page.events.done(done, page.session_id, outputs, **QUIET)
+    page.shelf.next(next_clip, page.session_id, outputs, trigger_mode="multiple", **QUIET)
+    page.events.done(done, page.session_id, outputs, trigger_mode="multiple", **QUIET)
 
 
 def wire_arrival(blocks: gr.Blocks, page: Page, services: Services, begin: Begin) -> None:
@@ -124,11 +124,12 @@ def wire_arrival(blocks: gr.Blocks, page: Page, services: Services, begin: Begin
         said = _parsed(hello)
         session = services.new_session()
         if len(str(said.get("key", ""))) >= KEY_LENGTH:
-            session.key = str(said["key"])
-            services.name(session, session.annotator.name)
+            services.recognise(session, str(said["key"]))
         if said.get("name"):
-            with as_toast():
+            try:
                 services.name(session, str(said["name"]))
+            except InputError as error:
+                gr.Warning(str(error))
         yield {
             page.session_id: session.id, page.who: session.annotator.name,
             page.shelf: json.dumps({"sid": session.id}), page.tuning: json.dumps({"sid": session.id}),
@@ -172,7 +173,7 @@ def shelf_servers(services: Services) -> list[Callable[[dict], Any]]:
         try:
             return shelf.shelf_reply(services.desk, services.sessions.get(str(request.get("sid"))), request)
         except WorkbenchError as error:
-            return {"error": str(error)}
+            return {"error": told_without_folder(error)}
 
     def picture(request: dict) -> str | None:
         try:

@@ -150,11 +150,13 @@ class Span(NamedTuple):
 
 def _span(scene: Scene, start_s: float, end_s: float) -> Span:
     """A span with its peak. Raises `InputError` for one that holds no frame."""
-    start, end = min(start_s, end_s), max(start_s, end_s)
-    if end <= start:
-        raise InputError("An event lasts at least one frame; move its start and end apart.")
-    peak_s, peak_score = peak_in(scene.analysis, start, end)
-    return Span(start, end, min(max(peak_s, start), end), peak_score)
+    if end_s <= start_s:
+        raise InputError(
+            f"An event ends after it starts; it cannot last from {start_s:.2f} to {end_s:.2f} s. Move the playhead, or "
+            "the other end first."
+        )
+    peak_s, peak_score = peak_in(scene.analysis, start_s, end_s)
+    return Span(start_s, end_s, min(max(peak_s, start_s), end_s), peak_score)
 
 
 def _edits(event: ReviewedEvent, values: Mapping[str, Any]) -> list[Change]:
@@ -168,7 +170,7 @@ def _add(scene: Scene, command: Mapping[str, Any]) -> Plan:
     start = _snap(scene, min(start, scene.duration_s - length))
     end = _snap(scene, _number(command, "end_s") if "end_s" in command else start + length)
     made_by = Provenance("human", scene.annotator)
-    event = ReviewedEvent(history.new_id(), *_span(scene, start, end), None, Texts(), (), made_by)
+    event = ReviewedEvent(history.new_id(), *_span(scene, *sorted((start, end))), None, Texts(), (), made_by)
     return Plan(history.add(event), event.id)
 
 

@@ -1,11 +1,14 @@
 // Body of the events panel's js_on_load. Its value is what the store says; every `edit` of the page goes out from here.
-const { h, clock, emit, on } = window.aw;
+const { h, clock, emit, on, settled } = window.aw;
 const root = element.querySelector(".aw-ev");
 const find = (selector) => root.querySelector(selector);
 const rows = find("tbody"), hint = find(".aw-hint"), one = find(".aw-ev-one");
 const kind = find(".aw-ev-kind"), fresh = find(".aw-ev-new");
 const texts = [...root.querySelectorAll("textarea")];
 let data = null, selected = null, playhead = 0, timer = null;
+let coming = false;   // an event was asked for and is not there yet: what is typed until then belongs to it
+const typed = new Map();   // event and field → the text sent for it, until the store says the same
+const refused = new Set();   // which of them were not saved: leaving the box tries again
 
 const chosen = () => data?.events.find((event) => event.id === selected) || null;
 const status = (event) => event.verdict ? "confirmed" : event.changed ? (event.source === "human" ? "added" : "changed") : event.source === "import" ? "imported" : "model";
@@ -48,12 +51,13 @@ function drawOne() {
   find("[data-do=confirm]").setAttribute("aria-pressed", String(Boolean(event.verdict)));
   find("[data-do=remove]").lastChild.textContent = event.source === "human" ? "Delete" : "Reject";
   if (event.category && ![...kind.options].some((item) => item.value === event.category)) kind.append(h("option", { value: event.category, text: event.category }));
-  if (choosing === null) kind.value = event.category || "";
-  for (const box of texts) {
-    if (document.activeElement === box && box.dataset.id === event.id) continue;   // never under the hand that types
-    box.value = event[box.name] || "";
+  if (!choosing.waits()) kind.value = event.category || "";
+  for (const box of coming ? [] : texts) {
+    const stored = event[box.name] || "", mine = typed.get(`${event.id} ${box.name}`), failed = refused.has(`${event.id} ${box.name}`);
+    const held = document.activeElement === box && box.dataset.id === event.id;   // never under the hand that types
+    if (!held) box.value = mine ?? stored;
+    if (!held || failed) box.dataset.saved = failed ? stored : box.value;
     box.dataset.id = event.id;
-    box.dataset.saved = box.value;
   }
   for (const tab of root.querySelectorAll("[data-text]")) tab.classList.toggle("is-filled", Boolean(event[tab.dataset.text]));
 }
@@ -86,6 +90,8 @@ function saveText(box = texts.find((item) => item === document.activeElement)) {
   clearTimeout(timer);
   if (!box || !box.dataset.id || box.value === box.dataset.saved) return;
   box.dataset.saved = box.value;
+  typed.set(`${box.dataset.id} ${box.name}`, box.value);
+  refused.delete(`${box.dataset.id} ${box.name}`);
   edit({ op: "text", id: box.dataset.id, field: box.name, value: box.value });
 }
 for (const box of texts) {
@@ -100,18 +106,8 @@ function show(name) {
 }
 show("judgement");
 
-// By key one comes past many categories on the way to one: that one is saved, after a pause or when the list is left.
-let choosing = null;
-kind.addEventListener("change", () => {
-  clearTimeout(choosing);
-  if (!kind.matches(":focus-visible")) { categorise(); return; }
-  emit("unsaved");
-  choosing = setTimeout(categorise, 1000);
-});
-kind.addEventListener("blur", () => { if (choosing !== null) categorise(); });
+const choosing = settled(kind, categorise, { begin: () => emit("unsaved") });
 function categorise() {
-  clearTimeout(choosing);
-  choosing = null;
   const event = chosen();
   if (!event) return;
   if (kind.value !== "\u0000new") { edit({ op: "category", id: event.id, value: kind.value }); return; }
@@ -129,7 +125,7 @@ fresh.addEventListener("blur", () => named(true));
 function act(what) {
   const event = chosen(), id = event?.id;
   if (!data?.analysed) return;
-  if (what === "add") { edit({ op: "add", t: playhead }); return; }
+  if (what === "add") { makeRoom(); edit({ op: "add", t: playhead }); return; }
   if (!event) { emit("told", { text: "Select an event first: click it, or PgDn." }); return; }
   if (what === "start") edit({ op: "move", id, start_s: playhead });
   if (what === "end") edit({ op: "move", id, end_s: playhead });
@@ -138,6 +134,24 @@ function act(what) {
   if (what === "remove") edit({ op: event.source === "human" ? "delete" : "reject", id });
   if (what === "category") kind.focus();
   if (what === "write") (texts.find((box) => box.parentElement.classList.contains("is-shown")) || texts[0]).focus();
+}
+function makeRoom() {
+  coming = true;
+  for (const box of texts) { saveText(box); box.value = box.dataset.id = box.dataset.saved = ""; }
+}
+function arrived() {
+  coming = false;
+  for (const box of texts) {
+    if (data.select && box.value) { box.dataset.id = data.select; saveText(box); }
+  }
+}
+// What was sent and stands in the store is done with; what was refused stays in its box.
+function compare() {
+  for (const [key, text] of typed) {
+    const [id, field] = key.split(" "), event = data.events.find((item) => item.id === id);
+    if (!event || (event[field] || "").trim() === text.trim()) { typed.delete(key); refused.delete(key); } else if (data.refused) refused.add(key);
+  }
+  if (refused.size) setTimeout(() => emit("unsaved"), 0);   // after the bar was told of this state
 }
 root.addEventListener("click", (event) => { const button = event.target.closest("[data-do]"); if (button && !button.disabled) act(button.dataset.do); });
 
@@ -163,13 +177,15 @@ function load() {
   const next = window.aw.parse(props.value);
   const other = next?.key !== data?.key, before = selected;
   data = next;
-  if (other) selected = null;
+  if (other) { selected = null; coming = false; typed.clear(); refused.clear(); }
   root.dataset.serial = data?.serial ?? "";
   if (data && (other || kind.options.length < 3)) drawKinds();
   if (data?.select) selected = data.select;
   if (data && selected && !chosen()) selected = null;
   if (data && !selected && data.events.length) selected = [...data.events].sort((a, b) => b.peak_score - a.peak_score)[0].id;
   if (data?.categories.length !== kind.dataset.count) { kind.dataset.count = data?.categories.length; if (data) drawKinds(); }
+  if (data) compare();
+  if (coming && data && (data.select || data.refused)) arrived();
   draw();
   if (other || selected !== before) rows.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   emit("events", data || { key: null, events: [], rejected: [], analysed: false });

@@ -22,6 +22,7 @@ from workbench.ui.api_store import write_case_file, write_export
 from workbench.ui.runs import Report
 from workbench.ui.services import Services
 from workbench.ui.session import Session
+from workbench.ui.toasts import told_without_folder
 
 FIRST = ("csv", "hivau", "coco")  # what most people want comes first
 CASES = {"case": "case report (zip)", "case-pixelated": "case report, bystanders pixelated (zip)"}  # of one clip
@@ -129,13 +130,13 @@ def build_export(services: Services) -> gr.HTML:
         try:
             return export_reply(services, request)
         except WorkbenchError as error:
-            return {"error": str(error)}
+            return {"error": told_without_folder(error)}
 
     def send(request: dict) -> dict[str, Any]:
         try:
             return outgoing.outgoing_reply(services, request, starts)
         except WorkbenchError as error:
-            return {"error": str(error)}
+            return {"error": told_without_folder(error)}
 
     return gr.HTML(
         value="", html_template=menu_html(public=services.desk.public),

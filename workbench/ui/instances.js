@@ -1,6 +1,6 @@
 // Body of the cards' js_on_load. A card selects its instance and takes the viewer there; its fields say what to amend.
 // Cards are kept and filled anew, never rebuilt, so that a field in which somebody types keeps its text and caret.
-const { h, svg, clock, emit, on } = window.aw;
+const { h, svg, clock, emit, on, settled, NEVER } = window.aw;
 const root = element.querySelector(".aw-cast"), list = root.querySelector(".aw-instances"), hint = root.querySelector(".aw-hint");
 const ICONS = {
   track: "M2 12C5 12 5 4 8 4s3 6 6 6M11.5 7.5L14 10l-2.5 2.5", describe: "M2.5 3h11v7.5H7L4 13v-2.5H2.5zM5 6h6M5 8h4",
@@ -26,9 +26,9 @@ function make(item) {
     return h("label", {}, h("i", { text: label }), area);
   };
   const role = h("select", { class: "aw-role", "aria-label": `Role of instance ${number}` }, ...data.roles.map((name) => h("option", { value: name, text: name })));
-  role.addEventListener("change", () => send({ op: "role", id: number, value: role.value }));
+  settled(role, (value) => send({ op: "role", id: number, value }));
   const merge = h("select", { class: "aw-merge", "aria-label": `Merge another instance into ${number}`, title: "Merge another instance into this one" });
-  merge.addEventListener("change", () => { if (merge.value) send({ op: "merge", id: number, other: Number(merge.value) }); });
+  settled(merge, (value) => { if (value) send({ op: "merge", id: number, other: Number(value) }); }, { pause: NEVER });
   const card = h("article", { class: "aw-instance", tabindex: 0 },
     h("h3", {}, h("b", { text: number }), role, h("span", { class: "aw-kind" }), h("time", {})),
     field("appearance", "looks"), field("motion", "moves"),

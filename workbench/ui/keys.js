@@ -77,6 +77,8 @@
     const command = bindings.get(nameOf(event));
     if (!command || !(inReview() || command.room || command.help)) return;
     event.preventDefault();
+    // A key held down steps and zooms on; it does not reject one event after the other.
+    if (event.repeat && !(command.step || command.stride || command.event || command.zoom)) return;
     emit("command", command);
   });
 

@@ -171,6 +171,12 @@ class Services:
         self.name(session, f"guest {session.id[:8]}" if self.desk.public else self._annotator)
         return session
 
+    def recognise(self, session: Session, key: str) -> None:
+        """Take the visitor for the one whose browser knows this key: their layer, and the clips they have opened."""
+        session.key = key
+        session.opened = self.sessions.opened_with(key)
+        self.name(session, session.annotator.name)
+
     def name(self, session: Session, name: str) -> None:
         """Let the history bear a name for what this visitor does. Raises `InputError` as `Desk.annotator`."""
         session.annotator = self.desk.annotator(name, session.key or session.id)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from workbench.video import Clip
 
 MAX_SESSIONS = 32
+MAX_VISITORS = 1024
+"""Browsers of which is known what they opened."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ class SessionTable:
         self._limit = limit
         self._lock = threading.Lock()
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._opened: OrderedDict[str, set[str]] = OrderedDict()
 
     def create(self) -> Session:
         """A new, empty session under a fresh unguessable id."""
@@ -180,6 +183,15 @@ class SessionTable:
             self._sessions.move_to_end(session.id)
         session.last_used_s = time.monotonic()
         return session
+
+    def opened_with(self, key: str) -> set[str]:
+        """Hashes of the clips opened under a browser's key, shared by its sessions; a page loaded anew knows them."""
+        with self._lock:
+            known = self._opened.setdefault(key, set())
+            self._opened.move_to_end(key)
+            while len(self._opened) > MAX_VISITORS:
+                self._opened.popitem(last=False)
+        return known
 
     def drop(self, session_id: str | None) -> None:
         """Close and forget a session; unknown ids are ignored, tabs may be closed twice."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from workbench.errors import WorkbenchError
-from workbench.ui.api import told_without_folder
 
 
 @contextmanager
@@ -19,3 +20,9 @@ def as_toast(path: str | Path = "") -> Iterator[None]:
         yield
     except WorkbenchError as error:
         raise gr.Error(told_without_folder(error, path), print_exception=False) from error
+
+
+def told_without_folder(error: WorkbenchError, path: str | Path | None = None) -> str:
+    """The message of an error about `path`, naming the file only: where uploads lie is the server's own business."""
+    told = str(error).replace(str(path), Path(path).name) if path else str(error)
+    return re.sub(rf"{re.escape(get_upload_folder())}/\S*/", "", told)

@@ -13,7 +13,7 @@ from workbench.ui import tuning
 from workbench.ui.services import Services
 from workbench.ui.session import Session
 from workbench.ui.stack_wiring import header
-from workbench.ui.toasts import as_toast
+from workbench.ui.toasts import as_toast, told_without_folder
 from workbench.ui.wiring import QUIET
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def tuning_servers(services: Services) -> list[Callable[[dict], Any]]:
             services.sessions.get(str(request.get("sid")))
             return tuning.tuning_reply(services, request)
         except WorkbenchError as error:
-            return {"error": str(error)}
+            return {"error": told_without_folder(error)}
 
     return [runs]
 

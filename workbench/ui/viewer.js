@@ -114,7 +114,7 @@ function syncPlayer(t) {
 
 function note(text) { const node = find(".aw-note"); node.textContent = text; node.hidden = !text; }
 
-function go(frame) { moved = true; if (playing) pause(); seek({ frame: Math.min(clip.n_frames - 1, Math.max(0, frame)) }); }
+function go(frame) { moved = true; halt(); seek({ frame: Math.min(clip.n_frames - 1, Math.max(0, frame)) }); }
 const here = () => (target ?? shown?.frame ?? 0);   // a step counts from where the last one leads, shown yet or not
 const dense = (direction) => {
   const stride = Math.max(1, clip.stride);
@@ -131,7 +131,7 @@ on("seek", ({ t, frame, instance }) => {
   if (!clip) return;
   moved = true;
   if (instance !== undefined) choose(instance);
-  if (playing) pause();
+  halt();
   seek(frame === undefined ? { t } : { frame });
 });
 on("command", (command) => {
@@ -161,7 +161,7 @@ function load() {
   const fresh = !next || next.key !== clip?.key;
   if (next?.version !== clip?.version) cache.clear();
   if (next?.version !== clip?.version) clearDraft();
-  if (fresh) { moved = false; shown = goal = null; selected = null; film = null; if (looping) loop(false); if (playing) pause(); boxes.replaceChildren(); heat.hidden = masks.hidden = true; delete root.dataset.frame; delete root.dataset.version; note(""); }
+  if (fresh) { moved = false; shown = goal = null; selected = null; film = null; if (looping) loop(false); halt(); stage.classList.remove("is-playing"); boxes.replaceChildren(); heat.hidden = masks.hidden = true; delete root.dataset.frame; delete root.dataset.version; note(""); }
   clip = next;
   root.classList.toggle("is-empty", !clip);
   tools.hidden = !clip?.can_prompt;

@@ -11,6 +11,15 @@ function play(end = null) {
   video.play().catch(() => note("The browser cannot play this file; stepping by frame still works."));
 }
 function pause() { const video = player(); wanting = false; if (video) video.pause(); }
+// Stop for another place or clip, without the exact frame of this one. What the player says of its pause comes later, or
+// never where it is gone with its clip.
+function halt() {
+  if (!playing) return;
+  playing = false;
+  until = null;
+  playButton();
+  pause();
+}
 // Back to the start of the loop. An event that ends with the clip pauses the player, which nobody has asked for.
 let jumped = -Infinity, wanting = false;
 function again(video) {

@@ -17,7 +17,7 @@ from workbench.ui.runs import TELL_EVERY_S
 from workbench.ui.services import Services
 from workbench.ui.session import Session
 from workbench.ui.timeline import encode
-from workbench.ui.toasts import as_toast
+from workbench.ui.toasts import as_toast, told_without_folder
 
 if TYPE_CHECKING:
     from workbench.ui.app import Page
@@ -67,7 +67,7 @@ def picture_servers(services: Services) -> list[Callable[[dict], Any]]:
         try:
             return answer(services.sessions.get(str(request.get("sid"))))
         except WorkbenchError as error:
-            return {"error": str(error)}
+            return {"error": told_without_folder(error)}
 
     return [pick, prompt, film_of]
 
@@ -140,12 +140,22 @@ def wire_chat(page: Page, services: Services) -> None:
             update = {talk.dialogue: encode(told)} if pending else stands(page, services, session)
             yield update | buttons(done=pending is None) | ({talk.box: ""} if number == 0 else {})
             told_at = time.monotonic()
+        if session.review is not about:  # another clip came meanwhile
+            yield buttons(done=True)
+
+    def shown(session: Session, answers: Iterator[chat.Pending | None]) -> Iterator[Update]:
+        try:
+            yield from show(session, answers)
+        except WorkbenchError:
+            if not session.answering.locked():  # else the buttons are those of the answer that is being written
+                yield stands(page, services, session) | buttons(done=True)
+            raise
 
     def ask(session_id: str, question: str) -> Iterator[Update]:
         with as_toast():
             session = services.sessions.get(session_id)
             talked = services.conversation(session)
-            yield from show(session, chat.answer(session, talked, question, services.desk))
+            yield from shown(session, chat.answer(session, talked, question, services.desk))
             services.look_ahead(talked)
 
     def ask_kind(kind: str) -> Callable[[str], Iterator[Update]]:
@@ -158,7 +168,7 @@ def wire_chat(page: Page, services: Services) -> None:
         with as_toast():
             session = services.sessions.get(session_id)
             talked = services.conversation(session)
-            yield from show(session, chat.ask_again(session, talked, event._data.get("id"), services.desk))
+            yield from shown(session, chat.ask_again(session, talked, event._data.get("id"), services.desk))
 
     def amend(session_id: str, event: gr.EventData) -> Update:
         with as_toast():
