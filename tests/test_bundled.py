@@ -2,6 +2,7 @@
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 
 from finetune.metrics import roc_auc
 from finetune.scenes import read_truth
-from workbench.analysis import analyse
+from workbench.analysis import FAMILIARITY, analyse
 from workbench.answers import parse_judgement
-from workbench.conversation import Conversation
+from workbench.conversation import Conversation, name_events
 from workbench.errors import StackError
-from workbench.profiles import ASSETS
+from workbench.profiles import ASSETS, StackProfile
 from workbench.records import Analysis
 from workbench.stack.loading import ModelStack, load_module
 from workbench.stack.scorer import AnomalyScorer, UrdmuConfig
@@ -58,6 +59,38 @@ def test_it_judges_most_of_its_samples_right(bundled_stack: ModelStack, analysed
         answer = Conversation(bundled_stack, analysis).say("judgement").answer
         right += parse_judgement(answer) is bool(truth_of(name).label)
     assert right >= len(analysed) - 2
+
+
+def test_an_event_is_named_only_where_the_model_is_sure_and_the_footage_familiar(
+    bundled_stack: ModelStack, analysed: dict[str, Analysis]
+) -> None:
+    def names(profile: StackProfile, analysis: Analysis) -> list[str | None]:
+        again = replace(analysis, events=[replace(event, category="as before") for event in analysis.events])
+        name_events(replace(bundled_stack, profile=profile), again)
+        return [event.category for event in again.events]
+
+    [fire] = [analysis for name, analysis in analysed.items() if name.startswith("fire")]
+    profile = bundled_stack.profile
+    assert names(profile, fire) == ["fire"]
+    assert names(replace(profile, least_sure=1.01), fire) == [None], "nothing is that sure"
+    parts = fire.dense.parts | {FAMILIARITY: np.zeros_like(fire.dense.parts[FAMILIARITY])}
+    unlike = replace(fire, dense=replace(fire.dense, parts=parts))
+    assert names(profile, unlike) == [None]
+
+
+def test_how_sure_it_was_of_words_is_the_probability_of_their_tokens(
+    bundled_stack: ModelStack, analysed: dict[str, Analysis]
+) -> None:
+    talk = Conversation(bundled_stack, next(iter(analysed.values())))
+    assert talk.sure_of("anything") == 0
+    answer = talk.say("judgement").answer
+    ids, chances = talk._said
+    assert len(ids) == len(chances) > 3
+    assert talk.sure_of(answer) == pytest.approx(np.prod(chances))
+    assert talk.sure_of(answer[0]) == chances[0]
+    assert talk.sure_of("no such words") == 0
+    talk.say("description")
+    assert len(talk._said[0]) == len(talk._said[1]), "of the last answer alone"
 
 
 def test_its_scores_tell_events_from_normal_life(analysed: dict[str, Analysis]) -> None:

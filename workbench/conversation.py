@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.analysis import motion_leads
 from workbench.answers import named_category, parse_judgement
 from workbench.errors import ClipError, InputError
 from workbench.features import Progress
@@ -70,6 +72,7 @@ class Conversation:
             when, calm = when_of(analysis, span_s), not analysis.events
             self._words = MeasuredWords(stack.backbone, self._look_around, when, calm=calm)
         self._text: RunningText | None = None
+        self._said: tuple[list[int], list[float]] = [], []  # tokens of the last answer, and how probable each was
         self._starts: list[int] = []
 
     def ask(self, question: str, kind: TurnKind | None = None) -> Iterator[str]:
@@ -108,6 +111,17 @@ class Conversation:
         with enough_memory(self.stack.profile):
             self._running()
 
+    def sure_of(self, words: str) -> float:
+        """The probability of the tokens that spell some words where the last answer first has them; 0 if it has not."""
+        ids, chances = self._said
+        read = [len(self.stack.backbone.decode(ids[:count])) for count in range(len(ids) + 1)]
+        first = self.stack.backbone.decode(ids).lower().find(words.lower())
+        if first < 0:
+            return 0.0
+        last = first + len(words)
+        places = zip(chances, read, read[1:], strict=False)
+        return math.prod(chance for chance, start, end in places if start < last and end > first)
+
     def look_ahead(self) -> None:
         """Measure now what a later answer may speak of, which else takes seconds in the midst of it.
 
@@ -133,6 +147,7 @@ class Conversation:
                 text = self._running()
                 self._starts.append(text.length)
                 text.feed_text(self._asked(question, first=not self.turns))
+                self._said = ids, text.chances
                 yield from text.write(self.stack.profile.max_new_tokens, ids, self._words)
         except GeneratorExit:  # stopped: what was said until then is the turn
             self._add(kind, question, self.stack.backbone.decode(ids))
@@ -188,17 +203,27 @@ class Conversation:
 
 
 def name_events(stack: ModelStack, analysis: Analysis, progress: Progress | None = None) -> None:
-    """Give each event the category its own judgement names, in place; one whose judgement names none gets none.
+    """Give each event the category its own judgement names, in place, as far as the model is sure of it.
+
+    On footage so unfamiliar that its words say nothing, events get none: no name is better than a wrong one.
 
     progress: told before each event; what it raises ends the work.
     """
     for number, event in enumerate(analysis.events):
         if progress:
             progress("naming the events", number / len(analysis.events), None)
-        answer = Conversation(stack, analysis, span_s=(event.start_s, event.end_s)).say("judgement").answer
-        affirmed = parse_judgement(answer) is not False
-        category = named_category(answer, stack.profile.categories) if affirmed else None
+        category = None if motion_leads(analysis.dense.parts) else _category(stack, analysis, event)
         analysis.events[number] = dataclasses.replace(event, category=category)
+
+
+def _category(stack: ModelStack, analysis: Analysis, event: Event) -> str | None:
+    """What the judgement of an event names; None where it names nothing, or is less sure than the profile asks."""
+    conversation = Conversation(stack, analysis, span_s=(event.start_s, event.end_s))
+    answer = conversation.say("judgement").answer
+    if parse_judgement(answer) is False:
+        return None
+    category = named_category(answer, stack.profile.categories)
+    return category if category and conversation.sure_of(category) >= stack.profile.least_sure else None
 
 
 def evidence_for(

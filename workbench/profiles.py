@@ -59,6 +59,7 @@ class StackProfile:
         batch: dense frames per forward pass. max_new_tokens: length limit of one answer.
         instance_question: how it is asked about an instance.
         measured_words: whether colours and times in its answers are those that were measured (`workbench.wording`).
+        least_sure: how probable the name of an event has to be for its language model, in [0, 1], to be taken.
         memory_gb: what it needs on a GPU, weights and work together; an estimate from the number of parameters.
         download_gb: what `fetch` brings. licence: of the weights.
     """
@@ -80,6 +81,7 @@ class StackProfile:
     max_new_tokens: int = 160
     instance_question: str = INSTANCE_QUESTION
     measured_words: bool = False
+    least_sure: float = 0.0
     memory_gb: float = 2.0
     download_gb: float = 0.0
     licence: str = "Apache-2.0"
@@ -103,6 +105,7 @@ BUNDLED = StackProfile(
     family="internvl",
     source=ASSETS / "bundled",
     measured_words=True,
+    least_sure=0.7,
     layout=PromptLayout(system="", frame="{time} s: "),
     categories=(
         "running",

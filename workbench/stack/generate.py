@@ -19,6 +19,8 @@ class RunningText:
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
         self.length = 0
+        self.chances: list[float] = []
+        """The probability of each token that was written last, in [0, 1]."""
         self._cache = backbone.new_cache()
         self._logits: Tensor | None = None
 
@@ -51,6 +53,7 @@ class RunningText:
         the next turn reads a complete answer.
         """
         told, end = "", self.backbone.end_token_id
+        self.chances.clear()
         try:
             for _ in range(max_new_tokens):
                 assert self._logits is not None, "feed something before writing"
@@ -58,6 +61,7 @@ class RunningText:
                 if token == end:
                     break
                 ids.append(token)
+                self.chances.append(float(self._logits.float().softmax(-1)[token]))
                 text = self.backbone.decode(ids)
                 self.feed_ids([token])
                 if len(text) > len(told) and not text.endswith("\ufffd"):
