@@ -100,6 +100,13 @@ class TestSessions:
         assert table.opened_with("a" * 32) == {"5ca1ab1e"}
         assert table.opened_with("b" * 32) == set()
 
+    def test_what_is_asked_of_another_clip_is_not_answered_with_this_one(self, shown: Review) -> None:
+        session = Session("a", review=shown)
+        assert session.showing({"key": shown.key}) is shown
+        for request in ({"key": "another"}, {}):
+            with pytest.raises(InputError, match="Another clip"):
+                session.showing(request)
+
     def test_nothing_open_is_said_plainly(self) -> None:
         with pytest.raises(InputError, match="upload one or pick a sample"):
             Session("a").require_review()

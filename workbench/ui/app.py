@@ -159,13 +159,13 @@ def _servers(services: Services) -> tuple[Callable[[dict], Any], Callable[[dict]
 
     def frame(request: dict) -> dict[str, Any]:
         try:
-            return viewer.frame_reply(services.sessions.get(str(request.get("sid"))).require_review(), request)
+            return viewer.frame_reply(services.sessions.get(str(request.get("sid"))).showing(request), request)
         except WorkbenchError as error:
             return {"error": told_without_folder(error)}
 
     def thumbnail(request: dict) -> str | None:
         try:
-            shown = services.sessions.get(str(request.get("sid"))).require_review()
+            shown = services.sessions.get(str(request.get("sid"))).showing(request)
             return viewer.thumbnail_uri(shown, request)
         except WorkbenchError:
             return None

@@ -40,7 +40,7 @@ window.aw = (() => {
   const thumbnail = (server, sid, key, index) => {
     const id = `${key}/${index}`;
     if (!thumbnails.has(id)) {
-      thumbnails.set(id, server.thumbnail({ sid, frame: index }).catch(() => { thumbnails.delete(id); return null; }));
+      thumbnails.set(id, server.thumbnail({ sid, key, frame: index }).catch(() => { thumbnails.delete(id); return null; }));
       if (thumbnails.size > 256) thumbnails.delete(thumbnails.keys().next().value);
     }
     return thumbnails.get(id);

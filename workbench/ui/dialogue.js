@@ -56,8 +56,8 @@ function drawTurn(turn, isLast) {
 function acted(act, turn, node) {
   if (act === "edit") open(turn, node);
   else if (act === "copy") navigator.clipboard?.writeText(turn.answer);
-  else if (act === "again") trigger('again', { id: turn.id });
-  else trigger('amend', { op: act, id: turn.id });
+  else if (act === "again") trigger('again', { key: data.key, id: turn.id });
+  else trigger('amend', { key: data.key, op: act, id: turn.id });
 }
 
 // The words become a field; leaving it saves, Escape does not.
@@ -72,7 +72,7 @@ function open(turn, node) {
     if (!open) return;
     open = false; editing = null;
     const text = area.value.trim();
-    if (save && text && text !== turn.answer) trigger('amend', { op: 'answer', id: turn.id, value: text });
+    if (save && text && text !== turn.answer) trigger('amend', { key: data.key, op: 'answer', id: turn.id, value: text });
     area.replaceWith(words);
     load();
   };

@@ -9,7 +9,7 @@ const ICONS = {
 const cards = new Map();
 let data = null, selected = null, frame = 0;
 
-const send = (command) => trigger('amend', command);
+const send = (command) => trigger('amend', { key: data.key, ...command });
 const icon = (name, label, title) => h("button", { type: "button", "data-act": name, "aria-label": label, title },
   svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: ICONS[name] })));
 

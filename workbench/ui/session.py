@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,17 @@ class Session:
         if self.review is None:
             raise InputError("No clip is open; upload one or pick a sample first.")
         return self.review
+
+    def showing(self, request: Mapping[str, Any]) -> Review:
+        """The clip under review. Raises `InputError` when it is not the one that a request of the page is about.
+
+        Args:
+            request: with the `key` of the clip that the page shows.
+        """
+        review = self.require_review()
+        if request.get("key") != review.key:
+            raise InputError("Another clip has come to the page meanwhile.")
+        return review
 
     def require_analysis(self) -> Analysis:
         """The analysis under review. Raises `InputError` when there is none yet."""

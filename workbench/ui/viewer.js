@@ -26,7 +26,7 @@ async function fetchFrame(request) {
   const known = request.frame === undefined ? null : cache.get(request.frame);
   if (known) { cache.delete(known.frame); cache.set(known.frame, known); return known; }
   const key = clip.version;
-  const reply = await server.frame({ sid: clip.sid, width: pixels(), ...request });
+  const reply = await server.frame({ sid: clip.sid, key: clip.key, width: pixels(), ...request });
   if (reply && !reply.error && key === clip?.version) {
     cache.set(reply.frame, reply);
     while (cache.size > CACHED) cache.delete(cache.keys().next().value);

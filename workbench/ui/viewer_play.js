@@ -69,7 +69,7 @@ async function fetchFilm() {
   const version = clip.version;
   film = { version, tracks: [], heat: null };
   try {
-    const reply = await server.film_of({ sid: clip.sid });
+    const reply = await server.film_of({ sid: clip.sid, key: clip.key });
     if (!reply || reply.error || film.version !== version) return;
     const sheetOf = reply.heat ? Object.assign(new Image(), { src: reply.heat.image }) : null;
     film = { version, ...reply, picture: sheetOf };

@@ -86,7 +86,7 @@ async function askMask() {
     while (askAgain && draft && clip) {
       askAgain = false;
       const mine = draft, edition = mine.edition;
-      const reply = await server.prompt({ sid: clip.sid, width: pixels(), ...asked(mine) });
+      const reply = await server.prompt({ sid: clip.sid, key: clip.key, width: pixels(), ...asked(mine) });
       if (draft !== mine || mine.edition !== edition) continue;
       mine.reply = reply && !reply.error ? reply : null;
       note(reply?.error ?? "");
@@ -100,13 +100,13 @@ async function askMask() {
 // Keep the mask, or follow it through the event. The draft stays on show until the new overlays arrive.
 function commitDraft(follow) {
   if (!clip?.can_prompt) return;
-  if (!draft && follow && selected !== null) return trigger('mark', { frame: shown.frame, instance: selected, follow: true });
+  if (!draft && follow && selected !== null) return trigger('mark', { key: clip.key, frame: shown.frame, instance: selected, follow: true });
   if (!draft?.reply || draft.saving) return;
   const mine = draft;
   mine.saving = true;
   setTimeout(() => { if (draft === mine) { mine.saving = false; drawPen(); } }, 4000);   // refused: it can be pressed again
   drawPen();
-  trigger('mark', { ...asked(mine), follow });
+  trigger('mark', { key: clip.key, ...asked(mine), follow });
 }
 
 function drawPen() {
@@ -174,7 +174,7 @@ async function pick([x, y]) {
   const frame = shown?.frame, version = clip.version;
   if (frame === undefined || !clip.has_instances) return;
   try {
-    const reply = await server.pick({ sid: clip.sid, frame, x, y });
+    const reply = await server.pick({ sid: clip.sid, key: clip.key, frame, x, y });
     if (version === clip?.version && reply && !reply.error) choose(reply.instance);
   } catch (error) { console.error(error); }
 }

@@ -51,17 +51,17 @@ def picture_servers(services: Services) -> list[Callable[[dict], Any]]:
     """What the picture asks for directly, without the queue: the instance at a place, a mask of marks, the film."""
 
     def pick(request: dict) -> dict[str, Any]:
-        return told(lambda session: marks.pick_reply(session.require_review(), request), request)
+        return told(lambda session: marks.pick_reply(session.showing(request), request), request)
 
     def prompt(request: dict) -> dict[str, Any]:
         def masked(session: Session) -> dict[str, Any]:
-            shown = session.require_review()
+            shown = session.showing(request)
             return marks.prompt_reply(services, shown, request)
 
         return told(masked, request)
 
     def film_of(request: dict) -> dict[str, Any]:
-        return told(lambda session: film.film_reply(session.require_review()), request)
+        return told(lambda session: film.film_reply(session.showing(request)), request)
 
     def told(answer: Callable[[Session], dict[str, Any]], request: dict) -> dict[str, Any]:
         try:
@@ -89,9 +89,12 @@ def wire_instances(page: Page, services: Services) -> None:
             **stands(page, services, page_session),
         }  # fmt: skip
 
-    def carry_out(session_id: str, make: Callable[[Session], Iterator[instances.InstanceView]]) -> Iterator[Update]:
+    def carry_out(
+        session_id: str, event: gr.EventData, make: Callable[[Session], Iterator[instances.InstanceView]]
+    ) -> Iterator[Update]:
         with as_toast():
             session = services.sessions.get(session_id)
+            session.showing(event._data)
             try:
                 yield from follow(session, make(session))
             except WorkbenchError:
@@ -100,7 +103,7 @@ def wire_instances(page: Page, services: Services) -> None:
                 raise
 
     def mark(session_id: str, event: gr.EventData) -> Iterator[Update]:
-        yield from carry_out(session_id, lambda session: instances.mark(services, session, event._data))
+        yield from carry_out(session_id, event, lambda session: instances.mark(services, session, event._data))
 
     def amend(session_id: str, event: gr.EventData) -> Iterator[Update]:
         command = dict(event._data)
@@ -114,7 +117,7 @@ def wire_instances(page: Page, services: Services) -> None:
             else:
                 yield instances.edit(services, session, command)
 
-        yield from carry_out(session_id, make)
+        yield from carry_out(session_id, event, make)
 
     outputs = [*changed_by_steps(page), page.progress, page.cancel]
     page.viewer.mark(mark, page.session_id, outputs, trigger_mode="multiple", **QUIET)
@@ -167,13 +170,14 @@ def wire_chat(page: Page, services: Services) -> None:
     def again(session_id: str, event: gr.EventData) -> Iterator[Update]:
         with as_toast():
             session = services.sessions.get(session_id)
+            session.showing(event._data)
             talked = services.conversation(session)
             yield from shown(session, chat.ask_again(session, talked, event._data.get("id"), services.desk))
 
     def amend(session_id: str, event: gr.EventData) -> Update:
         with as_toast():
             session = services.sessions.get(session_id)
-            chat.edit(services.desk, session.require_review(), session.annotator, event._data)
+            chat.edit(services.desk, session.showing(event._data), session.annotator, event._data)
         return stands(page, services, session)
 
     def stop(session_id: str) -> None:
