@@ -65,6 +65,33 @@ def test_a_new_analysis_replaces_only_what_nobody_has_touched(tmp_path: Path) ->
     assert verify(store).is_intact
 
 
+def test_a_removal_that_was_undone_keeps_no_new_event_away(tmp_path: Path) -> None:
+    store, clip = store_with_clip(tmp_path)
+    history.save(store, clip.id, [history.remove("event", "a1.e0")], annotator="ann")
+    history.undo(store, clip.id, annotator="ann")
+    clips.save_analysis(store, analysis())
+    assert [event.id for event in clips.current(store, clip.id).events] == ["a2.e0", "a2.e1"]
+    history.save(store, clip.id, [history.remove("event", "a2.e0")], annotator="ann")
+    history.undo(store, clip.id, annotator="ann")
+    history.redo(store, clip.id, annotator="ann")
+    clips.save_analysis(store, analysis())
+    assert [event.id for event in clips.current(store, clip.id).events] == ["a3.e1"], "it was removed after all"
+
+
+def test_a_link_to_an_event_that_made_way_goes_to_the_one_about_the_same_moment(tmp_path: Path) -> None:
+    store, clip = store_with_clip(tmp_path)
+
+    def event_of_person() -> str | None:
+        return next(item.event_id for item in clips.current(store, clip.id).instances if item.id == "a1.i1")
+
+    history.save(store, clip.id, [history.edit("instance", "a1.i1", "event_id", "a1.e0")], annotator="ann")
+    clips.save_analysis(store, analysis())
+    assert event_of_person() == "a2.e0"
+    clips.save_analysis(store, analysis(events=analysis().events[1:]))
+    assert event_of_person() is None
+    assert verify(store).is_intact
+
+
 def test_several_threads_save_at_once(tmp_path: Path) -> None:
     store, clip = store_with_clip(tmp_path)
 
