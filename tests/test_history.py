@@ -234,6 +234,10 @@ def tamper(store: Store, *statements: str, guards: bool = True) -> None:
         ("DELETE FROM history WHERE seq >= {last} - 1", "is missing, and all after", -1),
         ("UPDATE subjects SET document = replace(document, 'robbery', 'arson')", "does not follow", None),
         ("DELETE FROM subjects WHERE subject_id = 'a1.e1'", "event a1.e1 of clip 1", None),
+        ("DELETE FROM subjects WHERE clip_id = 1; DELETE FROM clips", "Clip 1 is not in the store any more", None),
+        ("UPDATE clips SET name = 'other'", "name or content hash of clip 1", None),
+        ("UPDATE clips SET sha256 = 'f00d'", "name or content hash of clip 1", None),
+        ("INSERT INTO clips VALUES (2, 'f00d', 'other', '')", "does not tell how clip 2", None),
         ("UPDATE analyses SET document = replace(document, 'ats', 'top')", "Analysis 1 is not the one", None),
     ],
 )
@@ -242,7 +246,7 @@ def test_verify_names_what_was_tampered_with(tmp_path: Path, statement: str, say
     for i in range(4):
         history.save(store, clip.id, [history.edit("event", "a1.e0", "start_s", i)], annotator="ann")
     last = verify(store).rows
-    tamper(store, statement.format(last=last))
+    tamper(store, *statement.format(last=last).split("; "))
     found = verify(store)
     assert not found.is_intact
     assert says in str(found.fault)
