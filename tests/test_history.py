@@ -12,6 +12,7 @@ import pytest
 
 from tests.store_support import square, store_with_clip
 from workbench.corrections import clips, history, layers, log
+from workbench.corrections.authorship import words_of_people, written_by
 from workbench.corrections.history import StaleError
 from workbench.corrections.log import Author, Change
 from workbench.corrections.store import Store
@@ -105,6 +106,27 @@ def test_undo_and_redo_all_steps(tmp_path: Path) -> None:
     history.save(store, clip.id, [history.edit("video", "video", "state", "done")], annotator="ann")
     assert history.undoable(store, clip.id, annotator="ann") == (STEPS, 0)
     assert verify(store).is_intact
+
+
+def test_who_wrote_a_text_follows_undo_and_redo(tmp_path: Path) -> None:
+    store, clip = store_with_clip(tmp_path)
+    place = ("event", "a1.e0", "judgement")
+    history.save(
+        store, clip.id, [history.edit(*place, "Yes, robbery.")],
+        annotator=clips.WORKBENCH, reason="written by bundled", action="analysis",
+    )  # fmt: skip
+    history.save(store, clip.id, [history.edit(*place, "Ann's words.")], annotator="ann")
+    for turn, text, person in (
+        (history.undo, "Yes, robbery.", False),
+        (history.redo, "Ann's words.", True),
+        (history.undo, "Yes, robbery.", False),
+        (history.redo, "Ann's words.", True),
+    ):
+        turn(store, clip.id, annotator="ann")
+        reviewed = clips.current(store, clip.id)
+        assert reviewed.events[0].texts.judgement == text
+        assert written_by(store, clip.id, *place) == ((True, "ann") if person else (False, "written by bundled"))
+        assert words_of_people(store, reviewed).events[0].texts.judgement == (text if person else None)
 
 
 def test_undo_takes_back_only_ones_own_and_never_what_others_built_on(tmp_path: Path) -> None:
@@ -212,6 +234,10 @@ def tamper(store: Store, *statements: str, guards: bool = True) -> None:
         ("DELETE FROM history WHERE seq >= {last} - 1", "is missing, and all after", -1),
         ("UPDATE subjects SET document = replace(document, 'robbery', 'arson')", "does not follow", None),
         ("DELETE FROM subjects WHERE subject_id = 'a1.e1'", "event a1.e1 of clip 1", None),
+        ("DELETE FROM subjects WHERE clip_id = 1; DELETE FROM clips", "Clip 1 is not in the store any more", None),
+        ("UPDATE clips SET name = 'other'", "name or content hash of clip 1", None),
+        ("UPDATE clips SET sha256 = 'f00d'", "name or content hash of clip 1", None),
+        ("INSERT INTO clips VALUES (2, 'f00d', 'other', '')", "does not tell how clip 2", None),
         ("UPDATE analyses SET document = replace(document, 'ats', 'top')", "Analysis 1 is not the one", None),
     ],
 )
@@ -220,7 +246,7 @@ def test_verify_names_what_was_tampered_with(tmp_path: Path, statement: str, say
     for i in range(4):
         history.save(store, clip.id, [history.edit("event", "a1.e0", "start_s", i)], annotator="ann")
     last = verify(store).rows
-    tamper(store, statement.format(last=last))
+    tamper(store, *statement.format(last=last).split("; "))
     found = verify(store)
     assert not found.is_intact
     assert says in str(found.fault)

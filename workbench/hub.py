@@ -109,6 +109,8 @@ def snapshot(store: Store, folder: Path) -> Path:
     """Put a copy of the store, whole and consistent, into the folder that is pushed. Raises StoreError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # The last copy is on its way or there; a new one of an idle store is the same to the byte, and not pushed.
+        (folder / _COPY).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"The folder {folder} for backups cannot be made ({error.strerror}).") from error
     return store.backup(folder / _COPY)

@@ -75,12 +75,13 @@ def _is_untouched(made_by: Provenance) -> bool:
 def _last_row(
     db: Database, clip: int, layer: str, subject: str, subject_id: str, name: str
 ) -> tuple[str, str | None, str] | None:
-    """Annotator, reason and action of the row that a field stands by; what was undone does not count."""
+    """Annotator, reason and action of the row that a field stands by; what was undone and not redone does not count."""
     row: tuple[str, str | None, str] | None = db.conn.execute(
-        "SELECT annotator, reason, action FROM history WHERE clip_id = ? AND layer IN (?, ?) AND subject = ? "
-        "AND subject_id = ? AND field IN (?, '') AND action != 'undo' AND step NOT IN "
-        "(SELECT undoes FROM history WHERE clip_id = ? AND action = 'undo' AND undoes IS NOT NULL) "
-        "ORDER BY layer = ? DESC, seq DESC LIMIT 1",
-        [clip, layer, MAIN, subject, subject_id, name, clip, layer],
+        "SELECT annotator, reason, action FROM history LEFT JOIN (SELECT undoes AS undone, max(seq) AS undone_at "
+        "FROM history WHERE clip_id = ? AND action = 'undo' GROUP BY undoes) "
+        "ON undone = CASE action WHEN 'redo' THEN undoes ELSE step END "
+        "WHERE clip_id = ? AND layer IN (?, ?) AND subject = ? AND subject_id = ? AND field IN (?, '') "
+        "AND action != 'undo' AND (undone_at IS NULL OR undone_at < seq) ORDER BY layer = ? DESC, seq DESC LIMIT 1",
+        [clip, clip, layer, MAIN, subject, subject_id, name, layer],
     ).fetchone()
     return row

@@ -48,7 +48,8 @@ def save_analysis(store: Store, analysis: Analysis, *, versions: dict[str, str] 
 
     What earlier analyses said and no person has touched makes way for the new one. What a person has changed or added
     stays, and a new event that is mostly about a time which a person has judged (kept, changed or removed an event
-    there) is not put beside that judgement. The whole analysis (scores and all, heatmaps aside) is kept and read back
+    there) is not put beside that judgement. An instance that stays is linked to the event that takes the place of its
+    own. The whole analysis (scores and all, heatmaps aside) is kept and read back
     with `load_analysis`.
 
     Args:
@@ -256,6 +257,22 @@ def _write_analysis(db: Database, clip_id: int, number: int, analysis: Analysis,
         if change.subject == "event" and any(_overlap(change.value, span) > _SAME for span in judged):
             continue
         log.append(db, author, replace(change, value={**change.value, "analysis": number}), step=step)
+    lost = {i: document for kind, i, document in subjects if kind == "event" and i in gone}
+    _link_anew(db, author, lost, step)
+
+
+def _link_anew(db: Database, author: Author, lost: dict[str, Document], step: int | None) -> None:
+    """Instances that took part in an event that made way take part in the one about the same moment, or in none."""
+    assert author.clip_id is not None
+    subjects = list(log.load_documents(db, author.clip_id, MAIN))
+    events = {i: document for kind, i, document in subjects if kind == "event"}
+    for kind, subject_id, document in subjects:
+        if kind != "instance" or document["event_id"] not in lost:
+            continue
+        shares = {i: _overlap(event, lost[document["event_id"]]) for i, event in events.items()}
+        nearest = max(shares, key=shares.__getitem__, default=None)
+        heir = nearest if nearest is not None and shares[nearest] > _SAME else None
+        log.append(db, author, Change("instance", subject_id, "event_id", heir), step=step)
 
 
 def _is_untouched(document: Document) -> bool:
@@ -265,9 +282,11 @@ def _is_untouched(document: Document) -> bool:
 def _judged_spans(db: Database, clip_id: int) -> list[Document]:
     """Events in the main layer that a person made or changed, and those that a person removed."""
     standing = [d for kind, _, d in log.load_documents(db, clip_id, MAIN) if kind == "event"]
+    # The last removal counts: one that was undone is followed by another if the event is gone again.
     removed = db.conn.execute(
-        "SELECT before FROM history WHERE clip_id = ? AND layer = ? AND subject = 'event' AND field = '' "
-        "AND after IS NULL AND action IN ('edit', 'adopt', 'redo') AND subject_id NOT IN "
+        "SELECT before FROM history WHERE seq IN (SELECT max(seq) FROM history WHERE clip_id = ? AND layer = ? "
+        "AND subject = 'event' AND field = '' AND after IS NULL GROUP BY subject_id) "
+        "AND action IN ('edit', 'adopt', 'redo') AND subject_id NOT IN "
         "(SELECT subject_id FROM subjects WHERE clip_id = ? AND layer = ? AND subject = 'event')",
         [clip_id, MAIN, clip_id, MAIN],
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from sqlite_utils import Database
 
-from workbench.corrections import clips, documents, log
+from workbench.corrections import clips, documents, log, naming
 from workbench.corrections.log import MAIN, Author, Change, Document
 from workbench.corrections.store import Store
 from workbench.corrections.taxonomy import load_taxonomy
@@ -28,6 +29,8 @@ from workbench.records import (
 
 _EMPTY: tuple[object, ...] = ("", {})
 """What takes nothing out of a store that has more. An empty list is something: a video of no category is normal."""
+_PLACE = re.compile(r"E\d+(C\d+)?")
+"""Ids of formats that know events and captioned clips by their place alone."""
 _NO_ROLE = "object"
 """The role that readers give a track of which the file says none."""
 
@@ -47,9 +50,10 @@ def take_in(store: Store, drafts: Iterable[ReviewedClip], *, annotator: str) -> 
     """Write what a file says into the main layer, in one transaction.
 
     A clip is known by its sha256, else by its name. An event of the file is the one in the store with the same span,
-    else the one that an earlier import brought under its id, or in its place; the same holds for captioned clips. An
-    instance is the one with the same id, else the one of its kind that an earlier import gave the same number. What
-    the file does not say stays as it is. Taking in the same file twice writes nothing the second time.
+    else the one that an earlier import brought under its id; the same holds for captioned clips. Those that a format
+    knows only by their place (`E0`, `E0C1`) may also be the imported ones in that place. An instance is the one with
+    the same id, else an imported one of its kind that is first seen where it is. What the file does not say stays as
+    it is. Taking in the same file twice writes nothing the second time.
 
     Raises:
         FormatError: something in the file cannot be true of its clip; nothing was written.
@@ -92,6 +96,7 @@ class _Merge:
         self.step: int | None = None
         self.ids: dict[str, str] = {}  # id in the file → id in the store
         self.numbers = {item.instance.id for item in (*self.old.instances, *draft.instances)}
+        self.instances = _Instances(self.old.instances, draft.instances)
         self.taken = {subject_id for _, subject_id, _ in log.load_documents(db, self.clip.id, MAIN)}
 
     def run(self) -> None:
@@ -117,7 +122,7 @@ class _Merge:
             document["event_id"] = self.ids.get(instance.event_id, instance.event_id)
         for mask in document["masks_rle"].values():
             documents.check_mask(mask)
-        known = self._known_instance(instance)
+        known = self.instances.known(instance)
         if known is None:
             document["number"] = self._free_number(document["number"])
         elif not (document["appearance"] or document["motion"]) and document["role"] == _NO_ROLE:
@@ -131,24 +136,6 @@ class _Merge:
         free = next(number for number in count(wanted) if number not in self.numbers)
         self.numbers.add(free)
         return free
-
-    def _known_instance(self, new: ReviewedInstance) -> ReviewedInstance | None:
-        """The instance in the store that one of the file is: of the same id, else one an earlier import numbered so.
-
-        A number alone says nothing: files that know of no instances count their tracks from 0 too.
-        """
-        for known in self.old.instances:
-            if known.id == new.id:
-                return known
-        one = (new.instance.id, new.instance.category)
-        return next(
-            (
-                known
-                for known in self.old.instances
-                if known.provenance.kind == "import" and (known.instance.id, known.instance.category) == one
-            ),
-            None,
-        )
 
     def _put_turns(self) -> None:
         said = Counter((item.turn.kind, item.turn.question, item.turn.answer) for item in self.old.dialogue)
@@ -179,8 +166,7 @@ class _Merge:
             self.ids[draft_id] = known.id
             self._update(kind, known.id, document, documents.EDITABLE[kind])
             return
-        self.ids[draft_id] = next(name for name in _names(draft_id) if name not in self.taken)
-        self.taken.add(self.ids[draft_id])
+        self.ids[draft_id] = naming.untaken(draft_id, self.taken)
         documents.check(kind, document, self.clip)
         self._write(Change(kind, self.ids[draft_id], "", document))
 
@@ -197,6 +183,28 @@ class _Merge:
     def _write(self, change: Change) -> None:
         seq = log.append(self.db, self.author, change, step=self.step)
         self.step = seq if self.step is None else self.step
+
+
+class _Instances:
+    """The instances of the store that those of a file may be, each at most once.
+
+    A number says nothing: files that know of no instances count their tracks from 0 or 1 too.
+    """
+
+    def __init__(self, old: Sequence[ReviewedInstance], new: Sequence[ReviewedInstance]) -> None:
+        self.by_id = {item.id: item for item in old}
+        named = {item.id for item in new}
+        self.first_seen: dict[str, list[ReviewedInstance]] = {}
+        for item in old:
+            if item.provenance.kind == "import" and item.id not in named:
+                self.first_seen.setdefault(naming.of_instance(item.instance), []).append(item)
+
+    def known(self, new: ReviewedInstance) -> ReviewedInstance | None:
+        """The one with the same id, else an imported one of its kind that is first seen in the same place."""
+        if new.id in self.by_id:
+            return self.by_id[new.id]
+        alike = self.first_seen.get(naming.of_instance(new.instance))
+        return alike.pop(0) if alike else None
 
 
 def _match(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
@@ -219,16 +227,9 @@ def _match(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
         if item.id in by_id:
             settle(place, by_id[item.id])
     for place, known in enumerate(imported[: len(new)]):
-        settle(place, known)
+        if _PLACE.fullmatch(new[place].id):
+            settle(place, known)
     return result
-
-
-def _names(wanted: str) -> Iterator[str]:
-    yield wanted
-    number = 2
-    while True:
-        yield f"{wanted}-{number}"
-        number += 1
 
 
 def _last_row(db: Database) -> int:

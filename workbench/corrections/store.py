@@ -8,7 +8,6 @@ what a call has returned from survives a kill and a power cut. Errors of SQLite 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -19,9 +18,9 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
+from workbench.corrections import copies
 from workbench.corrections.migrations import APPLICATION_ID, MIGRATIONS
 from workbench.errors import StoreError
-from workbench.files import replacing
 
 BUSY_TIMEOUT_S = 5.0
 
@@ -115,27 +114,25 @@ class Store:
             self._turn.release()
 
     def backup(self, target: str | Path) -> Path:
-        """Copy the store while others use it; the copy appears whole or not at all.
+        """Copy the store while others use it; the copy appears whole or not at all, over an earlier one too.
 
         Raises:
-            StoreError: `target` is the store itself or cannot be written.
+            StoreError: `target` is the store itself, open elsewhere, no earlier copy of it, or cannot be written.
         """
         target = Path(target)
         if target.exists() and target.samefile(self.path):
             raise StoreError(f"{target} is the store itself; name another file for the backup.")
-        if target.is_file() and not _is_database(target):
-            raise StoreError(f"{target} is there already and no backup of a store; name another file.")
         if not target.parent.is_dir():
             raise StoreError(f"The folder {target.parent} for the backup does not exist; make it or name another.")
         try:
-            with replacing(target) as temporary, self._session() as db:
-                copy = sqlite3.connect(temporary)
+            with self._session() as db:
+                if not target.is_file() or not target.stat().st_size:
+                    copies.into_new(db.conn, target)
+                    return target
                 try:
-                    db.conn.backup(copy)
-                    copy.execute("PRAGMA journal_mode = DELETE")  # one file, no log beside it
-                finally:
-                    copy.close()
-                _sync(temporary)
+                    copies.over_older(db.conn, target, timeout_s=self.busy_timeout_s)
+                except sqlite3.Error as error:
+                    raise StoreError(f"The backup {target} {explain(error)}.") from error
         except OSError as error:
             raise StoreError(f"The backup {target} cannot be written ({error.strerror}); name another file.") from error
         return target
@@ -222,20 +219,3 @@ def explain(error: sqlite3.Error) -> str:
         if sign in message:
             return cause
     return f"cannot be used ({error}); restore a backup if that lasts"
-
-
-def _is_database(path: Path) -> bool:
-    """Whether a file is one of SQLite's, or empty: what a backup may take the place of."""
-    try:
-        with path.open("rb") as file:
-            return file.read(16) in (b"", b"SQLite format 3\0")
-    except OSError:
-        return False
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

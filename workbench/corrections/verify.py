@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from sqlite_utils import Database
 
 from workbench.corrections.clips import digest
-from workbench.corrections.log import COLUMNS, GENESIS, MAIN, NO_CLIP, Document, canonical, fold, row_hash
+from workbench.corrections.log import (
+    COLUMNS,
+    GENESIS,
+    MAIN,
+    NO_CLIP,
+    Document,
+    canonical,
+    fold,
+    load_document,
+    row_hash,
+)
 from workbench.corrections.store import Store
 
 _TRIGGERS = {f"{table}_no_{verb}" for table in ("history", "analyses") for verb in ("update", "delete")}
@@ -40,7 +50,7 @@ class _Fault:
 
 
 def verify(store: Store, *, expect_head: str | None = None) -> Verification:
-    """Check the chain of hashes, the analyses, and that the current state follows from the history.
+    """Check the chain of hashes, the analyses, the clips, and that the current state follows from the history.
 
     Holds the documents of one clip in memory at a time.
 
@@ -63,6 +73,7 @@ def _faults(db: Database, expect_head: str | None) -> Iterator[_Fault]:
     if expect_head and not db.conn.execute("SELECT 1 FROM history WHERE hash = ?", [expect_head]).fetchone():
         yield _Fault(f"No row has the hash {expect_head}; the history was rewritten since that was noted.")
     yield from _analysis_faults(db)
+    yield from _clip_faults(db)
     yield from _state_faults(db)
 
 
@@ -103,6 +114,25 @@ def _analysis_faults(db: Database) -> Iterator[_Fault]:
         found = db.conn.execute("SELECT document FROM analyses WHERE id = ?", [number]).fetchone()
         if found is None or digest(found[0]) != expected:
             yield _Fault(f"Analysis {number} is not the one that row {seq} of the history was written with.", seq)
+
+
+def _clip_faults(db: Database) -> Iterator[_Fault]:
+    """Every clip that the history tells of must be in the list of clips, with the name and content it tells of."""
+    gone = db.conn.execute(
+        "SELECT clip_id, min(seq) FROM history WHERE clip_id IS NOT NULL AND clip_id NOT IN (SELECT id FROM clips) "
+        "GROUP BY clip_id ORDER BY clip_id"
+    )
+    for clip_id, seq in gone:
+        yield _Fault(f"Clip {clip_id} is not in the store any more; row {seq} of the history tells of it.")
+    for clip_id, *found in db.conn.execute("SELECT id, name, sha256 FROM clips ORDER BY id"):
+        told = load_document(db, clip_id, MAIN, "clip", "clip")
+        if told is None:
+            yield _Fault(f"The history does not tell how clip {clip_id} came into the store; it was added past it.")
+        elif found != [told["name"], told["sha256"]]:
+            yield _Fault(
+                f"The name or content hash of clip {clip_id} is not the one that the history tells of; it was changed "
+                "past the workbench."
+            )
 
 
 def _state_faults(db: Database) -> Iterator[_Fault]:

@@ -122,7 +122,7 @@ class _Reader:
         known: dict[int, tuple[int, tracks.Track]] = {}
         for key, (document, where) in self._by_id(data, "tracks", optional=True).items():
             video_id = self._link(document, "video_id", self.videos, where)
-            known[key] = video_id, self._begin(f"T{key}", key, document, video_id, document, where)
+            known[key] = video_id, self._begin(key, document, video_id, document, where)
         for key, (document, where) in self._by_id(data, "annotations").items():
             self._see(key, document, known, where)
 
@@ -135,11 +135,11 @@ class _Reader:
         video_id = self._link(image, "video_id", self.videos, image_where)
         track_id = document.get("track_id")
         if track_id is None:  # seen once and never again
-            track = self._begin(f"A{key}", key, document, video_id, {}, where)
+            track = self._begin(key, document, video_id, {}, where)
         else:
             track_id = fields.whole(track_id, f"{where}: track_id")
             if track_id not in known:
-                known[track_id] = video_id, self._begin(f"T{track_id}", track_id, document, video_id, {}, where)
+                known[track_id] = video_id, self._begin(track_id, document, video_id, {}, where)
             track_video, track = known[track_id]
             if track_video != video_id:
                 raise FormatError(f"{where} is of track {track_id}, which is in video {track_video}, not {video_id}.")
@@ -154,10 +154,10 @@ class _Reader:
         track.see(frame, box, mask)
 
     def _begin(
-        self, name: str, number: int, document: dict[str, Any], video_id: int, said: dict[str, Any], where: str
+        self, number: int, document: dict[str, Any], video_id: int, said: dict[str, Any], where: str
     ) -> tracks.Track:
         category = self.categories[self._link(document, "category_id", self.categories, where)]
-        track = tracks.Track(name, number, category, said, where)
+        track = tracks.Track(number, category, said, where)
         self.found.setdefault(video_id, []).append(track)
         return track
 

@@ -65,9 +65,9 @@ def _read(path: Path) -> ReviewedClip:
     if root.tag != "annotations" or root.find("image") is not None:
         raise FormatError(f"{path} is not an export of CVAT for video 1.1; CVAT for images has no tracks.")
     reviewed = moments.clip_from(_clip(root, path), FORMAT, str(path))
-    events: dict[str, dict[str, Any]] = {}
+    events: dict[str | int, dict[str, Any]] = {}  # by id, else by the number of the track, which is no text
     captions: list[dict[str, Any]] = []
-    found: dict[str, tracks.Track] = {}
+    found: dict[str | int, tracks.Track] = {}
     for number, track in enumerate(root.iter("track")):
         where = f"{path}: track {track.get('id', number)}"
         shapes = [_shape(shape, reviewed, where) for shape in track if shape.tag in _SHAPES]
@@ -75,17 +75,17 @@ def _read(path: Path) -> ReviewedClip:
         said = _said(track, where)
         label = fields.text(track.get("label"), f"{where}: label")
         if label in (EVENT, CAPTION) and "role" not in said and shapes:
-            document = _moment(said, [shape.frame for shape in shapes], reviewed, number, where)
+            document = _moment(said, [shape.frame for shape in shapes], reviewed, where)
             if label == CAPTION:
                 captions.append({**document, "where": where})
-            elif document["id"] in events:
+            elif document.get("id") in events:
                 raise FormatError(f"{where} has the id {document['id']!r} of another event; give each its own.")
             else:
-                events[document["id"]] = document
+                events[document.get("id", number)] = document
         elif shapes:
-            key = str(said.get("instance") or f"T{number}")
+            key = said.get("instance", number)
             if key not in found:
-                found[key] = tracks.Track(f"T{number}", number, label, said, where)
+                found[key] = tracks.Track(number, label, said, where)
             for shape in shapes:
                 found[key].see(shape.frame, shape.box, shape.mask)
     for caption in captions:
@@ -188,7 +188,7 @@ def _said(track: Xml.Element, where: str) -> dict[str, Any]:
     return said
 
 
-def _moment(said: dict[str, Any], frames: list[int], reviewed: ReviewedClip, number: int, where: str) -> dict[str, Any]:
+def _moment(said: dict[str, Any], frames: list[int], reviewed: ReviewedClip, where: str) -> dict[str, Any]:
     """An event or captioned clip as `moments.event_to` writes them."""
     clip = reviewed.clip
     if not clip.fps and said.get("fps"):
@@ -202,4 +202,4 @@ def _moment(said: dict[str, Any], frames: list[int], reviewed: ReviewedClip, num
     if not clip.fps:
         raise FormatError(f"{where} is an event, but the file has no frame rate; give it the attribute fps.")
     start_s, end_s = moments.times_of(min(frames), max(frames), clip, exact, where)
-    return {"id": f"E{number}", **said, "start_s": start_s, "end_s": end_s, "clips": []}
+    return {**said, "start_s": start_s, "end_s": end_s, "clips": []}

@@ -148,7 +148,7 @@ class _Reader:
             if key in self.found.setdefault(video, {}):
                 raise FormatError(f"{place} has the object_id {key} of another track; give each its own.")
             category = fields.text(said.get("category"), f"{place}: category")
-            self.found[video][key] = tracks.Track(f"T{key}", key, category, said, place)
+            self.found[video][key] = tracks.Track(key, category, said, place)
 
     def _see_item(self, item: dict[str, Any], where: str) -> None:
         annotations = fields.items(item, "annotations", where)
@@ -178,8 +178,8 @@ class _Reader:
         else:
             key = fields.whole(key, f"{where}: object_id")
         if key not in found:
-            name, number = (f"T{key}", key) if isinstance(key, int) else (f"A{len(found)}", len(found))
-            found[key] = tracks.Track(name, number, self.labels[label], said, where)
+            number = key if isinstance(key, int) else len(found)
+            found[key] = tracks.Track(number, self.labels[label], said, where)
         if annotation["type"] == "bbox":
             found[key].see(frame, tracks.from_xywh(annotation.get("bbox"), f"{where}: bbox"), None)
             return

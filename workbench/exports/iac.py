@@ -145,7 +145,7 @@ def _instance_to(item: ReviewedInstance) -> dict[str, Any]:
 def _track(value: Any, position: int, reviewed: ReviewedClip, where: str) -> tracks.Track:
     document = fields.mapping(value, where)
     category = fields.text(document.get("category"), f"{where}: category")
-    track = tracks.Track(f"I{position}", position + 1, category, document, where)
+    track = tracks.Track(position + 1, category, document, where)
     for text, box in _frames(document, "boxes_xyxy", where):
         track.see(int(text), _box(box, f"{where}: box of frame {text}"), None)
     clip = reviewed.clip

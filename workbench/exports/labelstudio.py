@@ -155,7 +155,7 @@ def _read_task(task: dict[str, Any], where: str) -> ReviewedClip:
     found: list[tracks.Track] = []
     for result, place in results:
         if result.get("type") == "timelinelabels":
-            events.append(_read_event(result, reviewed, len(events), place))
+            events.append(_read_event(result, reviewed, place))
         elif result.get("type") == "videorectangle":
             found.append(_read_track(result, reviewed.clip, labels, len(found), place))
             if sum(len(track.boxes) for track in found) > _MOST_BOXES:
@@ -187,7 +187,7 @@ def _labels(results: list[tuple[dict[str, Any], str]], where: str) -> dict[str, 
     return labels
 
 
-def _read_event(result: dict[str, Any], reviewed: ReviewedClip, number: int, where: str) -> dict[str, Any]:
+def _read_event(result: dict[str, Any], reviewed: ReviewedClip, where: str) -> dict[str, Any]:
     """An event as `moments.event_to` writes it; label and frames of the region count more than its `meta`."""
     value = fields.mapping(result.get("value"), f"{where}: value")
     if not reviewed.clip.fps:
@@ -200,7 +200,7 @@ def _read_event(result: dict[str, Any], reviewed: ReviewedClip, number: int, whe
     span = fields.mapping(ranges[0], f"{where}: range")
     first, last = (fields.whole(span.get(name), f"{where}: {name}", 1) - 1 for name in ("start", "end"))
     meta = fields.mapping(result.get("meta") or {}, f"{where}: meta")
-    said = fields.mapping(meta.get("event") or {"id": f"E{number}"}, f"{where}: event")
+    said = fields.mapping(meta.get("event") or {}, f"{where}: event")
     exact = None
     if said.get("start_s") is not None and said.get("end_s") is not None:
         exact = (
@@ -225,7 +225,7 @@ def _read_track(
         raise FormatError(f"{where} has no label; give the region one.")
     meta = fields.mapping(result.get("meta") or {}, f"{where}: meta")
     said = fields.mapping(meta.get("instance") or {}, f"{where}: instance")
-    track = tracks.Track(f"T{number}", number, label, said, where)
+    track = tracks.Track(number, label, said, where)
     keys = [_read_key(key, clip, where) for key in fields.items(value, "sequence", where)]
     keys.sort(key=lambda key: key[0])
     ends = [*(key[0] for key in keys[1:]), clip.n_frames or 0]

@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from workbench.corrections import documents
+from workbench.corrections import documents, naming
 from workbench.errors import FormatError, InputError
 from workbench.exports import drafts, fields
 from workbench.masks import MOST_SIDE
@@ -129,22 +129,29 @@ def events_from(documents_: list[Any], reviewed: ReviewedClip, where: str) -> Re
         FormatError: an event cannot be true of the clip (times past its end, an end before its start), or an id is
             there twice.
     """
-    seen: set[str] = set()
-    events = []
-    for i, value in enumerate(documents_):
-        place = f"{where}: event {i}"
-        document = fields.mapping(value, place)
-        event_id = fields.text(document.get("id", f"E{i}"), f"{place}: id")
-        fields.once(event_id, seen, f"{where}: the id {event_id!r} of an event")
-        events.append(event_from(event_id, document, reviewed, place))
-    part_ids: set[str] = set()
-    for part in (part for event in events for part in event.clips):
-        fields.once(part.id, part_ids, f"{where}: the id {part.id!r} of a captioned clip")
+    ids, part_ids = set[str](), set[str]()
+    said = [(fields.mapping(value, f"{where}: event {i}"), f"{where}: event {i}") for i, value in enumerate(documents_)]
+    for document, place in said:
+        _take_id(document, ids, place, f"{where}: the id {{!r}} of an event")
+        for k, part in enumerate(fields.items(document, "clips", place, optional=True)):
+            part_place = f"{place}, clip {k}"
+            what = f"{where}: the id {{!r}} of a captioned clip"
+            _take_id(fields.mapping(part, part_place), part_ids, part_place, what)
+    events = [_event_from(document, reviewed, place, ids, part_ids) for document, place in said]
     return replace(reviewed, events=tuple(events))
 
 
-def event_from(event_id: str, document: dict[str, Any], reviewed: ReviewedClip, where: str) -> ReviewedEvent:
-    """One event of `events_from`."""
+def _take_id(document: dict[str, Any], taken: set[str], where: str, what: str) -> None:
+    """Keep the id that a document has for it. Raises FormatError when another has it."""
+    if "id" in document:
+        said = fields.text(document["id"], f"{where}: id")
+        fields.once(said, taken, what.format(said))
+
+
+def _event_from(
+    document: dict[str, Any], reviewed: ReviewedClip, where: str, ids: set[str], part_ids: set[str]
+) -> ReviewedEvent:
+    """One event of `events_from`; it and its captioned clips get ids that are not taken where they have none."""
     made_by = reviewed.provenance
     score = document.get("peak_score")
     parts = []
@@ -152,17 +159,20 @@ def event_from(event_id: str, document: dict[str, Any], reviewed: ReviewedClip, 
         place = f"{where}, clip {k}"
         part = fields.mapping(value, place)
         caption = drafts.text_or_none(part.get("caption"), f"{place}: caption") or ""
-        part_id = fields.text(part.get("id", f"{event_id}C{k}"), f"{place}: id")
         span = _time(part, "start_s", place), _time(part, "end_s", place)
+        part_id = part.get("id") or naming.untaken(naming.of_span("C", *span, [caption]), part_ids)
         parts.append(CaptionedClip(part_id, *span, caption, made_by))
+    span, texts = (_time(document, "start_s", where), _time(document, "end_s", where)), _texts_from(document, where)
+    category = drafts.text_or_none(document.get("category"), f"{where}: category")
+    words = [category, texts.judgement, texts.description, texts.analysis, texts.summary]
+    event_id = document.get("id") or naming.untaken(naming.of_span("E", *span, words), ids)
     event = ReviewedEvent(
         event_id,
-        _time(document, "start_s", where),
-        _time(document, "end_s", where),
+        *span,
         _time(document, "peak_s", where),
         None if score is None else fields.number(score, f"{where}: peak_score"),
-        drafts.text_or_none(document.get("category"), f"{where}: category"),
-        _texts_from(document, where),
+        category,
+        texts,
         tuple(parts),
         made_by,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, cast
 
 import numpy as np
 from pycocotools import mask as coco
 
-from workbench.corrections import documents
+from workbench.corrections import documents, naming
 from workbench.errors import FormatError, InputError
 from workbench.exports import drafts, fields, moments
 from workbench.masks import check_size, decode_rle, mask_box
@@ -115,7 +116,6 @@ def polygons_to_mask(polygons: list[Any], height: int, width: int, where: str) -
 class Track:
     """A track that is being read; `attributes` as `attributes_to` wrote them, whatever of it is there."""
 
-    key: str
     number: int
     category: str
     attributes: dict[str, Any]
@@ -124,9 +124,16 @@ class Track:
     masks: dict[int, MaskRLE] = field(default_factory=dict)
 
     @property
-    def instance_id(self) -> str:
-        """The id that the file gives the instance, else one made from its key."""
-        return fields.text(self.attributes.get("instance") or self.key, f"{self.where}: instance")
+    def said_id(self) -> str | None:
+        """The id that the file gives the instance, None where it gives none."""
+        said = self.attributes.get("instance")
+        return fields.text(said, f"{self.where}: instance") if said else None
+
+    @property
+    def said_number(self) -> int | None:
+        """The number that the file gives the instance, None where it gives none."""
+        said = self.attributes.get("number")
+        return None if said is None else fields.whole(said, f"{self.where}: number")
 
     def see(self, frame: int, box: Box | None, mask: MaskRLE | None) -> None:
         """Add what is seen in a frame. Raises FormatError when that frame was there already."""
@@ -137,8 +144,12 @@ class Track:
         if mask is not None:
             self.masks[frame] = mask
 
-    def finish(self, reviewed: ReviewedClip) -> ReviewedInstance:
-        """The instance. Raises FormatError when it cannot be true of its clip."""
+    def finish(self, reviewed: ReviewedClip, ids: set[str], numbers: set[int]) -> ReviewedInstance:
+        """The instance; an id or number that the file does not give it is none of those that are taken.
+
+        Raises:
+            FormatError: it cannot be true of its clip.
+        """
         said, where = self.attributes, self.where
         frames = sorted({*self.boxes, *self.masks})
         ends = [
@@ -148,7 +159,7 @@ class Track:
         first = min((frame for frame in (ends[0], *frames[:1]) if frame is not None), default=0)
         last = max((frame for frame in (ends[1], *frames[-1:]) if frame is not None), default=first)
         instance = Instance(
-            id=fields.whole(said.get("number", self.number), f"{where}: number"),
+            id=self._free_number(numbers) if self.said_number is None else self.said_number,
             role=cast(Role, said.get("role") or "object"),
             category=self.category,
             appearance=drafts.text_or_none(said.get("appearance"), f"{where}: appearance") or "",
@@ -159,14 +170,21 @@ class Track:
             masks_rle=dict(sorted(self.masks.items())),
         )
         event_id = drafts.text_or_none(said.get("event"), f"{where}: event")
-        item = ReviewedInstance(self.instance_id, instance, event_id, reviewed.provenance)
+        item = ReviewedInstance(self.said_id or "", instance, event_id, reviewed.provenance)
         moments.checked("instance", documents.instance_to(item, 0), reviewed.clip, where)
-        return item
+        return item if item.id else replace(item, id=naming.untaken(naming.of_instance(instance), ids))
+
+    def _free_number(self, taken: set[int]) -> int:
+        number = next(number for number in count(self.number) if number not in taken)
+        taken.add(number)
+        return number
 
 
 def finish_all(tracks: list[Track], reviewed: ReviewedClip, where: str) -> tuple[ReviewedInstance, ...]:
     """All instances of a clip. Raises FormatError when two have the same id."""
-    seen: set[str] = set()
+    ids: set[str] = set()
     for track in tracks:
-        fields.once(track.instance_id, seen, f"{where}: the id {track.instance_id!r} of an instance")
-    return tuple(track.finish(reviewed) for track in tracks)
+        if track.said_id is not None:
+            fields.once(track.said_id, ids, f"{where}: the id {track.said_id!r} of an instance")
+    numbers = {track.said_number for track in tracks if track.said_number is not None}
+    return tuple(track.finish(reviewed, ids, numbers) for track in tracks)

@@ -46,14 +46,9 @@ def read_folder(path: Path) -> Iterator[ReviewedClip]:
         reviewed = moments.clip_from(document, FORMAT, f"{file}: {stem}")
         fields.once(reviewed.clip.name, names, f"{file}: the clip {reviewed.clip.name!r}")
         found = [track for frame, label in frames.items() for track in _tracks(label, frame, kinds, reviewed)]
-        numbered = [replace_key(track, i) for i, track in enumerate(found)]
-        yield replace(reviewed, instances=tracks.finish_all(numbered, reviewed, str(file)))
-
-
-def replace_key(track: tracks.Track, number: int) -> tracks.Track:
-    """The track under its number in the whole clip."""
-    track.key, track.number = f"T{number}", number
-    return track
+        for number, track in enumerate(found):
+            track.number = number
+        yield replace(reviewed, instances=tracks.finish_all(found, reviewed, str(file)))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -128,7 +123,7 @@ def _tracks(path: Path, frame: int, kinds: dict[int, str], reviewed: ReviewedCli
             raise FormatError(f"{where} is of kind {kind_number}, which has no name in data.yaml.")
         polygon = _polygon([fields.decimal(value, where) for value in values], clip.height, clip.width, where)
         picture = fill(polygon, clip.height, clip.width)
-        track = tracks.Track("", 0, kinds[kind_number], {}, where)
+        track = tracks.Track(0, kinds[kind_number], {}, where)
         track.see(frame, mask_box(picture), encode_rle(picture))
         yield track
 
