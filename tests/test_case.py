@@ -186,6 +186,19 @@ def test_the_first_wrong_file_is_named(
     assert error.count("\n") == 1
 
 
+def test_a_damaged_zip_of_a_case_is_one_sentence(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = Path(shutil.make_archive(str(case.parent / "case"), "zip", case.parent, "case"))
+    with zipfile.ZipFile(target) as archive:
+        place = archive.getinfo("case/index.html").header_offset
+    damaged = bytearray(target.read_bytes())
+    damaged[place + 60 : place + 90] = b"\xff" * 30
+    target.write_bytes(damaged)
+    assert main(["verify-case", str(target)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {target} is not a whole zip")
+    assert error.count("\n") == 1
+
+
 def test_a_page_beside_the_case_in_a_zip_was_added(case: Path, tmp_path: Path) -> None:
     """Whoever unpacks the zip finds it first, and takes it for the case."""
     out = tmp_path / "case.zip"
