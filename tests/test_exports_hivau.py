@@ -94,6 +94,16 @@ def test_events_without_categories_are_abnormal_and_stay_so(tmp_path: Path) -> N
     assert found.label == ("abnormal",)  # without events nothing else says so
 
 
+@pytest.mark.parametrize("name", ["coco", "iac"])
+def test_a_video_without_a_frame_count_goes_through_other_formats(name: str, tmp_path: Path) -> None:
+    events: dict[str, list[object]] = {"events": [], "clips": [], "clips_caption": [], "events_summary": []}
+    empty = {**DOCUMENT, **events, "n_frames": 0, "events_summary_split": []}
+    store = imported(tmp_path, write_json(tmp_path / "a.json", {"a": empty}))
+    exported(store, tmp_path / "b.json", name)
+    again = take_in(store, get_format(name).read(tmp_path / "b.json"), annotator="ann")
+    assert (again.clips, again.new_clips, again.rows) == (1, 0, 0)
+
+
 def test_both_dialects_say_the_same(shared_dir: Path, tmp_path: Path) -> None:
     source = published(shared_dir) / "merge_instruction_test_final.jsonl"
     talk = get_format("hivau-conversations")

@@ -105,7 +105,6 @@ def from_document(name: str, document: Any, where: str) -> ReviewedClip:
     if not isinstance(document, dict):
         raise FormatError(f"{where} must be an object with events, clips and texts.")
     made_by = Provenance("import", FORMAT)
-    events = tuple(_events(document, where, made_by))
     n_frames, fps = document.get("n_frames"), drafts.seconds(document.get("fps"), f"{where}: fps")
     if not isinstance(n_frames, int) or isinstance(n_frames, bool) or not 0 <= n_frames <= documents.MOST_FRAMES:
         raise FormatError(
@@ -118,6 +117,7 @@ def from_document(name: str, document: Any, where: str) -> ReviewedClip:
         raise FormatError(f"{where}: label must be a list of category names, not {label!r:.40}.")
     clip = ClipRecord(id=0, name=name, n_frames=n_frames, fps=fps, duration_s=n_frames / fps)
     moments.checked("clip", documents.clip_to(clip), clip, where)
+    events = tuple(_events(document, where, made_by))
     blank = drafts.blank(clip, made_by)
     return ReviewedClip(
         clip=clip,

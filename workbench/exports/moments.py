@@ -56,14 +56,14 @@ def require(reason: str | None) -> None:
 def clip_to(reviewed: ReviewedClip) -> dict[str, Any]:
     """What is known of the clip and said of the whole video. Not its path and hash: they are of one machine.
 
-    A clip whose events were imported with times far past the end of its video lasts as long as they do, so that what
-    is written can be read.
+    A clip whose events were imported with times far past the end of its video lasts as long as they do, and no frames
+    at all are an unknown number of them, so that what is written can be read.
     """
     clip = reviewed.clip
     return {
         "name": clip.name,
         "origin": clip.origin,
-        "n_frames": clip.n_frames,
+        "n_frames": clip.n_frames or None,
         "fps": clip.fps,
         "duration_s": _duration(reviewed),
         "width": clip.width,
@@ -220,7 +220,7 @@ def times_of(
 
 def _duration(reviewed: ReviewedClip) -> float | None:
     duration_s = reviewed.clip.duration_s
-    if duration_s is None:
+    if not duration_s:
         return None
     times = [time_s for event in reviewed.events for time_s in (event.end_s, event.peak_s)]
     times += [part.end_s for event in reviewed.events for part in event.clips]
