@@ -16,6 +16,7 @@ from typing import Any
 from finetune.errors import TrainingError
 from finetune.registry import Registry
 from workbench.adapters import AdapterInfo
+from workbench.hub_upload import known, no_network, refuse_public
 
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
@@ -65,13 +66,16 @@ def model_card(info: AdapterInfo, lineage: Iterable[AdapterInfo] = ()) -> str:
     return "\n".join([*lines, "## Lineage", "", " ← ".join(names or [info.name]), ""])
 
 
-def push(folder: Path, repository: str, environment: Mapping[str, str] = os.environ) -> str:
+def push(
+    folder: Path, repository: str, environment: Mapping[str, str] = os.environ, *, endpoint: str | None = None
+) -> str:
     """Upload an exported folder into a private repository of the Hub. → its address.
 
     The token comes from the environment alone and is neither kept nor told.
 
     Raises:
-        TrainingError: there is no token, or the Hub refuses.
+        TrainingError: there is no token, the Hub cannot be reached or refuses.
+        HubError: the repository is there and is public.
     """
     token = next((environment[name] for name in TOKENS if environment.get(name)), None)
     if token is None:
@@ -82,11 +86,14 @@ def push(folder: Path, repository: str, environment: Mapping[str, str] = os.envi
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    hub = HfApi(token=token)
+    hub = HfApi(token=token, endpoint=endpoint)
+    failures: tuple[type[Exception], ...] = (HfHubHTTPError, HFValidationError, *no_network())
     try:
+        way_out = f"make it private, or name another one; the export lies in {folder}"
+        refuse_public(known(hub, repository, "model"), repository, way_out)
         hub.create_repo(repository, private=True, exist_ok=True)
         hub.upload_folder(repo_id=repository, folder_path=folder)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except failures as error:
         said = str(error).strip().splitlines()
         raise TrainingError(
             f"The Hub did not take {repository}: {said[0] if said else type(error).__name__}"

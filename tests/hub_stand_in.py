@@ -20,12 +20,15 @@ class StandIn:
     """What came: `(path, body, token)` of each request, contents by LFS id, and the files of each commit in turn.
 
     With `refuses` set, commits are answered with that status. Requests with `holds` in their path wait for `released`.
+    Each repository is private or not and has the names of its files; asked for one that is there, it stays as it is.
     """
 
     url: str = ""
     came: list[tuple[str, bytes, str | None]] = field(default_factory=list)
     contents: dict[str, bytes] = field(default_factory=dict)
     commits: list[dict[str, bytes]] = field(default_factory=list)
+    private: dict[str, bool] = field(default_factory=dict)
+    files: dict[str, set[str]] = field(default_factory=dict)
     refuses: int | None = None
     holds: str | None = None
     released: threading.Event = field(default_factory=threading.Event)
@@ -50,12 +53,29 @@ class StandIn:
         if "/commit/" in path:
             self.commits.append(dict(self._files(body)))
             repo = path.removeprefix("/api/datasets/").partition("/commit/")[0]
+            there = self.files.setdefault(repo, set())
+            there.difference_update(self._deleted(body))
+            there.update(self.commits[-1])
             return {"commitUrl": f"{host}/datasets/{repo}/commit/{len(self.commits)}", "commitOid": "1"}
         if not path.endswith("/repos/create"):
             return {"errors": [], "warnings": []}  # what it thinks of a card
         made = json.loads(body)
         owner = f"{made['organization']}/" if made.get("organization") else ""
-        return {"url": f"{host}/datasets/{owner}{made['name']}"}
+        repo = f"{owner}{made['name']}"
+        self.private.setdefault(repo, made.get("private") is True or made.get("visibility") == "private")
+        return {"url": f"{host}/datasets/{repo}"}
+
+    def about(self, path: str) -> dict[str, Any] | None:
+        """What the Hub answers to a GET of a repository; None where there is none."""
+        repo = "/".join(path.split("/")[3:5])
+        if repo not in self.private:
+            return None
+        files = [{"rfilename": name} for name in sorted(self.files.get(repo, ()))]
+        return {"id": repo, "sha": "1", "private": self.private[repo], "siblings": files}
+
+    def _deleted(self, body: bytes) -> set[str]:
+        entries = [json.loads(line) for line in body.splitlines()]
+        return {entry["value"]["path"] for entry in entries if entry["key"] == "deletedFile"}
 
     def _files(self, body: bytes) -> Iterator[tuple[str, bytes]]:
         for line in body.splitlines():
@@ -80,6 +100,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._say(200, self.hub.answer(self.path, body, f"http://{self.headers['Host']}"))
 
+    def do_GET(self) -> None:
+        about = self.hub.about(self.path)
+        self._say(404 if about is None else 200, about or {"error": "Repository not found"})
+
     def do_PUT(self) -> None:
         self.hub.contents[self.path.rpartition("/")[2]] = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self._say(200, {})
@@ -88,6 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
         text = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        if status == 404:
+            self.send_header("X-Error-Code", "RepoNotFound")
         self.send_header("Content-Length", str(len(text)))
         with suppress(ConnectionError):  # whoever asked may be gone
             self.end_headers()

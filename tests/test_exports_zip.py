@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import zipfile
@@ -80,6 +81,23 @@ def test_a_zip_that_is_not_to_be_trusted_is_refused_whole(
     }
     assert not Path("/evil.json").exists()
     assert store.info().counts["clips"] == 0
+
+
+@pytest.mark.parametrize("from_byte", [36, 100])  # the first of the data, and further in
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_is_one_sentence(
+    how: int, from_byte: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "a.zip"
+    with zipfile.ZipFile(source, "w", how) as archive:
+        archive.writestr("a.json", json.dumps({"videos": list(range(500))}))
+    damaged = bytearray(source.read_bytes())
+    damaged[from_byte : from_byte + 20] = b"\xff" * 20
+    source.write_bytes(damaged)
+    assert main(["import", "--db", str(tmp_path / "s.db"), "--format", "coco", str(source)]) == 2
+    error = capsys.readouterr().err
+    assert f"error: {source} is not a whole zip" in error
+    assert error.count("\n") == 1
 
 
 def test_a_zip_that_grows_without_end_or_is_broken_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from huggingface_hub import HfApi
 
+from tests.case_support import make_store
 from tests.hub_stand_in import StandIn, standing_in
 from tests.store_support import store_with_clip
 from workbench import hub, hub_upload
@@ -84,6 +85,59 @@ def test_a_data_set_goes_there_as_one_commit(
     (files,) = stand_in.commits
     assert {"README.md", "data/clips-train.jsonl", "data/events-train.jsonl"} <= files.keys()
     assert json.loads(files["data/events-train.jsonl"].splitlines()[0])["category"] == "robbery"
+
+
+def test_nothing_private_goes_into_a_public_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    store, _ = store_with_clip(tmp_path)
+    stand_in.private["team/set"] = False
+    for report in (None, lambda *_: None):  # here, and in a process of its own
+        with pytest.raises(hub.HubError, match=r"team/set is there already and is public.* --public"):
+            hub.push_dataset(clips.reviewed_clips(store), "team/set", endpoint=stand_in.url, report=report)
+    monkeypatch.setenv(hub.BACKUP_VARIABLE, "team/set")
+    api = HfApi(endpoint=stand_in.url, token=TOKEN)
+    with pytest.raises(hub.HubError, match=r"team/set is there already and is public.* WORKBENCH_BACKUP_REPO"):
+        hub.schedule_backups(store, tmp_path / "backup", hf_api=api)
+    assert stand_in.came == []  # nothing was sent, not even a name
+    assert hub.push_dataset(clips.reviewed_clips(store), "team/set", private=False, endpoint=stand_in.url)
+    assert len(stand_in.commits) == 1
+
+
+def test_a_later_push_takes_away_what_it_no_longer_has_and_no_file_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    store, clip = make_store(tmp_path)
+    theirs = {"LICENSE", "data/notes.txt", ".gitattributes"}
+    stand_in.private["team/set"], stand_in.files["team/set"] = True, set(theirs)
+    hub.push_dataset(clips.reviewed_clips(store), "team/set", media=True, endpoint=stand_in.url)
+    assert {"media/street.mp4", "data/events-train.jsonl", "data/instances-train.jsonl"} <= stand_in.files["team/set"]
+    found = clips.current(store, clip.id)
+    gone = [history.remove("event", item.id) for item in found.events]
+    gone += [history.remove("instance", item.id) for item in found.instances]
+    history.save(store, clip.id, gone, annotator="ann")
+    hub.push_dataset(clips.reviewed_clips(store), "team/set", endpoint=stand_in.url)
+    assert len(stand_in.commits) == 2
+    assert stand_in.files["team/set"] == {*theirs, "README.md", "data/clips-train.jsonl"}
+
+
+def test_media_of_a_repository_that_was_never_pushed_to_stay() -> None:
+    assert hub_upload.pushed_before(["media/a.mp4", "data/train.jsonl"]) == set()
+
+
+def test_the_card_names_the_repository_it_is_loaded_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    store, _ = make_store(tmp_path)
+    hub.push_dataset(clips.reviewed_clips(store), "team/night", media=True, endpoint=stand_in.url)
+    card = stand_in.commits[0]["README.md"].decode()
+    assert 'load_dataset("team/night", "events", split="train")' in card
+    assert "# night\n" in card
+    assert "hf download team/night --repo-type dataset" in card
+    assert '"dataset' not in card
 
 
 class Stop(Exception):
@@ -242,6 +296,13 @@ def test_an_idle_store_is_not_pushed_again_and_a_refused_push_is_made_up_for(
     assert len(stand_in.commits) == 1
     stand_in.refuses = None
     until(lambda: len(stand_in.commits) == 2)
+    stand_in.private["team/backups"] = False
+    say(store, clip, "while everybody could read it")
+    with pytest.raises(hub.HubError, match="team/backups is there already and is public"):
+        scheduler.trigger().result()
+    assert len(stand_in.commits) == 2
+    stand_in.private["team/backups"] = True
+    until(lambda: len(stand_in.commits) == 3)
     stand_in.refuses = 403
     say(store, clip, "the last word")
     hub.end_backups(scheduler)

@@ -96,6 +96,22 @@ def test_an_export_and_a_backup_replace_no_store_and_no_video(
 
 
 @unix
+def test_the_folder_one_is_in_is_no_file_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, _ = store_with_clip(tmp_path)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for out in (".", "/"):
+        for name in ("coco", "csv", "yolo"):
+            line = ("export", "--db", store.path, "--format", name, "--out", out)
+            assert "name another with --out" in refused(capsys, *line)
+        line = ("case", "street", "--db", store.path, "--without-video", "--out", out)
+        assert "name another with --out" in refused(capsys, *line)
+        assert "cannot be written" in refused(capsys, "db", "backup", "--db", store.path, out)
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
 def test_what_attach_could_not_look_at_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store, _ = make_store(tmp_path)
     (tmp_path / "moved").mkdir()

@@ -12,9 +12,11 @@ from finetune.__main__ import main
 from finetune.errors import TrainingError
 from finetune.publish import export_peft, push
 from finetune.registry import Registry
+from tests.hub_stand_in import standing_in
 from tests.test_registry import PASSED, built
 from tests.tiny_stack import tiny_backbone
 from workbench.adapters import AdapterInfo, read_adapter
+from workbench.hub_upload import HubError
 
 GATE = {
     "adopt": True,
@@ -88,3 +90,13 @@ def test_without_a_token_nothing_is_pushed(
     assert len(told) == 1
     assert "needs a token" in told[0]
     assert (tmp_path / "out" / "adapter_config.json").is_file(), "the export itself is there"
+
+
+def test_an_adapter_does_not_go_into_a_public_repository(tmp_path: Path) -> None:
+    with standing_in() as hub:
+        hub.private["ann/night"] = False
+        with pytest.raises(HubError, match="ann/night is there already and is public"):
+            push(tmp_path, "ann/night", environment={"HF_TOKEN": "hf_" + "x" * 34}, endpoint=hub.url)
+        assert hub.came == []
+    with pytest.raises(TrainingError, match="did not take ann/night"):
+        push(tmp_path, "ann/night", environment={"HF_TOKEN": "hf_" + "x" * 34}, endpoint="http://127.0.0.1:9")

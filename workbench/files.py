@@ -17,14 +17,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; it becomes `path` when the block ends well, and is removed otherwise.
 
     The temporary name keeps the suffix of `path`, because several writers choose their format by it.
+
+    Raises:
+        OSError: as any writing; also where `path` is `.` or `/`, which have no name.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.partial{path.suffix}")
+    temporary = beside(path, f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def beside(path: Path, name: str) -> Path:
+    """The path of another name in the folder that `path` is in. Raises IsADirectoryError for `.` and `/`."""
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return path.with_name(name)
 
 
 def unwritable(what: str | Path, error: OSError, way_out: str = "name another with --out") -> str:

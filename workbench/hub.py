@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.corrections.store import Store
-from workbench.errors import InputError, StoreError, WorkbenchError
-from workbench.exports import get_format
+from workbench.errors import FormatError, InputError, StoreError, WorkbenchError
+from workbench.exports.hf import write_hf
 from workbench.exports.manifest import digest_of
-from workbench.hub_upload import HubError, no_network, upload, upload_apart
+from workbench.files import unwritable
+from workbench.hub_upload import HubError, known, no_network, refuse_public, upload, upload_apart
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitScheduler
@@ -68,7 +69,6 @@ def push_dataset(
     *,
     private: bool = True,
     media: bool = False,
-    left_out: list[str] | None = None,
     notes: list[str] | None = None,
     endpoint: str | None = None,
     report: Callable[..., None] | None = None,
@@ -77,12 +77,13 @@ def push_dataset(
 
     Args:
         repo: OWNER/NAME; made if it is not there yet, private unless said otherwise.
-        media: upload the videos too. left_out, notes: as for `Format.write`.
+        media: upload the videos too; `notes` takes a sentence for each that could not be.
         endpoint: another Hub than the usual one.
         report: told often what is being done; what it raises ends the push, and then nothing was published.
 
     Raises:
-        HubError: there is no token, or the Hub cannot be reached or refuses. InputError: `repo` is no name.
+        HubError: there is no token, the Hub cannot be reached or refuses, or the repository is public and `private`
+            was not given up. InputError: `repo` is no name.
         FormatError: something does not fit the format.
     """
     name = check_repo(repo)
@@ -93,7 +94,10 @@ def push_dataset(
     with tempfile.TemporaryDirectory(prefix="workbench-push-") as made:
         folder = Path(made) / "dataset"
         watched = clips if report is None else _watched(clips, report)
-        get_format("hf").write(watched, folder, left_out=left_out, media_notes=said if media else None)
+        try:
+            write_hf(watched, folder, notes=said if media else None, repo=name)
+        except OSError as error:
+            raise FormatError(unwritable(folder, error, "free it and try again")) from error
         if report is None:
             return upload(folder, name, private=private, endpoint=endpoint)
         return upload_apart(folder, name, private=private, endpoint=endpoint, report=report)
@@ -125,7 +129,8 @@ def schedule_backups(
         The scheduler, to stop it with `stop()`; None where no repository is named.
 
     Raises:
-        HubError: a repository is named but there is no token, or the Hub cannot be reached. InputError: a bad name.
+        HubError: a repository is named but it is public, there is no token, or the Hub cannot be reached.
+        InputError: a bad name.
     """
     named = os.environ.get(BACKUP_VARIABLE)
     if not named:
@@ -134,8 +139,15 @@ def schedule_backups(
     reason = why_not()
     if reason is not None:
         raise HubError(f"{BACKUP_VARIABLE} names {repo}, but: {reason}")
-    from huggingface_hub import CommitScheduler
+    from huggingface_hub import CommitScheduler, HfApi
     from huggingface_hub.errors import HfHubHTTPError
+
+    token = hub_token()
+    api = options.pop("hf_api", None) or HfApi(token=token)
+
+    def refuse_readers() -> None:
+        way_out = f"make it private on the Hub, or name another one in {BACKUP_VARIABLE}"
+        refuse_public(known(api, repo), repo, way_out)
 
     class StoreBackups(CommitScheduler):
         """Takes a consistent copy right before each push; a store that is as it was is not pushed again."""
@@ -147,6 +159,7 @@ def schedule_backups(
                 digest, _ = digest_of(file)
             if digest == self.pushed:
                 return None
+            refuse_readers()  # it may have been made public since
             commit = super().push_to_hub()
             self.pushed = digest
             return commit
@@ -154,9 +167,10 @@ def schedule_backups(
     snapshot(store, folder)
     refused: tuple[type[Exception], ...] = (HfHubHTTPError, *no_network())
     try:
+        refuse_readers()
         return StoreBackups(
-            repo_id=repo, repo_type="dataset", folder_path=folder, every=every_minutes, private=True, token=hub_token(),
-            allow_patterns=[_COPY], **options,
+            repo_id=repo, repo_type="dataset", folder_path=folder, every=every_minutes, private=True, token=token,
+            allow_patterns=[_COPY], hf_api=api, **options,
         )  # fmt: skip
     except refused as error:
         raise HubError(f"Backups to {repo} cannot begin: the Hub cannot be reached or refuses the token.") from error

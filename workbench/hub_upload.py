@@ -3,7 +3,8 @@
     python -m workbench.hub_upload FOLDER OWNER/NAME [--private] [--endpoint URL]
 
 Files go up first and are seen by nobody; the commit publishes them all at once. What is ended before it leaves the
-repository as it was. (`HfApi.upload_folder` would make several commits of a large folder.)
+repository as it was. (`HfApi.upload_folder` would make several commits of a large folder.) The same commit takes away
+what an earlier push left there and this one no longer has.
 
 The process says on stdout where it is, a JSON object a line: `stage`, at the end `url` or `error`. Before it publishes
 it waits for the word `go` on stdin; so nothing is published that was cancelled, or that nobody waits for any more.
@@ -16,27 +17,40 @@ import contextlib
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from workbench import processes
 from workbench.errors import WorkbenchError
+from workbench.exports.hf_card import TABLES
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 Tell = Callable[[str], None]
 UPLOADING, PUBLISHING = "uploading", "publishing"
 _ROOT = Path(__file__).resolve().parent.parent
 _GO = "go"
 _LOOK_S = 0.2
+_TABLE = re.compile(rf"data/({'|'.join(TABLES)})-[a-z]+\.jsonl")
 
 
 class HubError(WorkbenchError):
     """The Hub cannot be used: there is no token, no network, or it refused."""
+
+
+class Repository(NamedTuple):
+    """What there is on the Hub: whether only its owners can read it, and the paths of its files."""
+
+    private: bool
+    files: list[str]
 
 
 def upload(folder: Path, repo: str, *, private: bool, endpoint: str | None = None, tell: Tell | None = None) -> str:
@@ -46,9 +60,9 @@ def upload(folder: Path, repo: str, *, private: bool, endpoint: str | None = Non
         tell: told `UPLOADING`, then `PUBLISHING`, after which it can no longer be taken back.
 
     Raises:
-        HubError: the Hub cannot be reached or refuses.
+        HubError: the Hub cannot be reached or refuses, or with `private` the repository is there and is public.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     api = HfApi(endpoint=endpoint, token=get_token())
@@ -57,14 +71,19 @@ def upload(folder: Path, repo: str, *, private: bool, endpoint: str | None = Non
     try:
         if tell:
             tell(stage)
+        there = known(api, repo)
+        if private:
+            refuse_public(there, repo, "name another repository, make that one private, or push with --public")
         api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         added = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in files]
         api.preupload_lfs_files(repo, added, repo_type="dataset", free_memory=False)
+        stale = pushed_before(there.files if there else ()) - {operation.path_in_repo for operation in added}
+        changes: list[CommitOperationAdd | CommitOperationDelete] = [*added, *map(CommitOperationDelete, sorted(stale))]
         stage = PUBLISHING
         if tell:
             tell(stage)
-        commit = api.create_commit(repo, added, commit_message="Reviewed clips", repo_type="dataset")
+        commit = api.create_commit(repo, changes, commit_message="Reviewed clips", repo_type="dataset")
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no answer"
         raise HubError(f"The Hub refused to take {repo} ({status}); check that the token may write there.") from error
@@ -81,6 +100,30 @@ def upload(folder: Path, repo: str, *, private: bool, endpoint: str | None = Non
             said = f"The upload to {repo} broke off ({_first_line(error)})"
         raise HubError(f"{said}; nothing was published, try again with a network.") from error
     return str(commit.commit_url)
+
+
+def known(api: HfApi, repo: str, kind: Literal["dataset", "model"] = "dataset") -> Repository | None:
+    """What the Hub says of a repository; None where there is none that the token may see."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        info = api.model_info(repo) if kind == "model" else api.dataset_info(repo)
+    except RepositoryNotFoundError:
+        return None
+    return Repository(info.private is True, [item.rfilename for item in info.siblings or ()])
+
+
+def refuse_public(there: Repository | None, repo: str, way_out: str) -> None:
+    """Raises HubError where the repository is there and not private: asked to make it so, the Hub leaves it public."""
+    if there is not None and not there.private:
+        raise HubError(f"{repo} is there already and is public, so everybody could read what goes there; {way_out}.")
+
+
+def pushed_before(names: Iterable[str]) -> set[str]:
+    """Which files of a repository an earlier push has put there: tables, and videos where the tables lie."""
+    names = set(names)
+    tables = {name for name in names if _TABLE.fullmatch(name)}
+    return tables | {name for name in names if tables and name.startswith("media/")}
 
 
 def upload_apart(folder: Path, repo: str, *, private: bool, endpoint: str | None, report: Callable[..., None]) -> str:

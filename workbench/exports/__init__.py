@@ -7,6 +7,7 @@ yields clips and touches no store. `python -m workbench export` and `import` con
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -76,7 +77,11 @@ class Format:
             return partial(cast("Any", writer), notes=notes)
         from workbench.exports.media import with_media
 
-        return lambda clips, out: writer(with_media(clips, out.parent, notes, watch), out)
+        def write(clips: Iterable[ReviewedClip], out: Path) -> int:
+            with closing(with_media(clips, out.parent, notes, watch)) as passed_on:
+                return writer(passed_on, out)
+
+        return write
 
     def _fitting(self, clips: Iterable[ReviewedClip], left_out: list[str]) -> Iterator[ReviewedClip]:
         unfit = getattr(self._module(), self.unfit) if self.unfit else None

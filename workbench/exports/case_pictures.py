@@ -42,11 +42,15 @@ class KeyFrame:
 
 @dataclass(slots=True)
 class Pictures:
-    """What was made of the video, by event and instance id; paths of clips are relative to the case."""
+    """What was made of the video, by event and instance id; paths of clips are relative to the case.
+
+    `seen_s` has the presentation times of the first and last frame of an instance.
+    """
 
     key_frames: dict[str, list[KeyFrame]] = field(default_factory=dict)
     portraits: dict[str, str] = field(default_factory=dict)
     clips: dict[str, str] = field(default_factory=dict)
+    seen_s: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -64,7 +68,7 @@ def make_pictures(clip: Clip, reviewed: ReviewedClip, folder: Path, *, pixelate:
     size = (clip.info.width, clip.info.height)
     instances = [item.instance for item in reviewed.instances]
     hide = Pixelation(instances, size, clip.info.fps) if pixelate else None
-    made = Pictures()
+    made = Pictures(seen_s=_seen(reviewed, clip))
     moments = {event.id: _moments(event, clip, len(reviewed.events)) for event in reviewed.events}
     faces = {item.id: _best_frame(item.instance, clip.n_frames) for item in reviewed.instances}
     wanted = {frame for found in moments.values() for frame in found}
@@ -139,6 +143,15 @@ def _moments(event: ReviewedEvent, clip: Clip, n_events: int) -> dict[int, str]:
         for time_s, moment in ((start, "start"), (end, "end")):
             named.setdefault(clip.index_at(time_s), moment)
     return dict(sorted(named.items()))
+
+
+def _seen(reviewed: ReviewedClip, clip: Clip) -> dict[str, tuple[float, float]]:
+    ends = {item.id: (item.instance.first_frame, item.instance.last_frame) for item in reviewed.instances}
+    return {
+        name: (float(clip.times_s[first]), float(clip.times_s[last]))
+        for name, (first, last) in ends.items()
+        if last < clip.n_frames
+    }
 
 
 def _best_frame(instance: Instance, n_frames: int) -> int | None:

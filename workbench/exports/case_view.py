@@ -150,11 +150,11 @@ def _event(number: int, event: ReviewedEvent, pictures: Pictures) -> EventView:
 def instances(case: CaseFile, pictures: Pictures) -> list[InstanceView]:
     """All instances, in the order in which they stand."""
     places = {event.id: str(i) for i, event in enumerate(case.reviewed.events, start=1)}
-    fps = case.reviewed.clip.fps
 
     def seen(item: ReviewedInstance) -> str:
         first, last = item.instance.first_frame, item.instance.last_frame
-        return f"{clock(first / fps, 1)} – {clock(last / fps, 1)}" if fps else f"frames {first} – {last}"
+        times = pictures.seen_s.get(item.id) or _times_of(case, first, last)
+        return span(*times) if times else f"frames {first} – {last}"
 
     return [
         InstanceView(
@@ -171,6 +171,15 @@ def instances(case: CaseFile, pictures: Pictures) -> list[InstanceView]:
         )
         for item in case.reviewed.instances
     ]
+
+
+def _times_of(case: CaseFile, first: int, last: int) -> tuple[float, float] | None:
+    """When two frames were shown, told without the video; None where nobody can say."""
+    analysis, fps = case.analysis, case.reviewed.clip.fps
+    if analysis is None or not analysis.clip.variable_rate:
+        return (first / fps, last / fps) if fps else None
+    known = dict(zip(analysis.dense.frame_index.tolist(), analysis.dense.time_s.tolist(), strict=True))
+    return (known[first], known[last]) if first in known and last in known else None
 
 
 def dialogue(items: Iterable[ReviewedTurn]) -> list[tuple[str, str, str, str]]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from workbench.errors import FormatError
 from workbench.files import replacing
+
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError)
+"""What reading a damaged zip raises besides OSError."""
 
 # Already compressed: packing them again costs time and gains nothing.
 _PACKED = {".mp4", ".webm", ".jpg", ".png", ".npz"}

@@ -35,11 +35,14 @@ _SPLITS = ("train", "validation", "test")
 Row = dict[str, Any]
 
 
-def write_hf(clips: Iterable[ReviewedClip], out: Path, *, notes: list[str] | None = None) -> int:
+def write_hf(
+    clips: Iterable[ReviewedClip], out: Path, *, notes: list[str] | None = None, repo: str | None = None
+) -> int:
     """Write the folder `out`, whole or not at all. → how many clips.
 
     Args:
         notes: None leaves the videos out; else they are copied, and it takes a sentence for each that could not be.
+        repo: OWNER/NAME where the folder goes on the Hub; its card tells how to load it from there.
 
     Raises:
         FormatError: there is something at `out` already, there is no clip, or two clips have one name.
@@ -50,7 +53,7 @@ def write_hf(clips: Iterable[ReviewedClip], out: Path, *, notes: list[str] | Non
             writer.add(reviewed)
         if not writer.counts:
             raise FormatError("There is no clip to make a data set of; analyse or import one first.")
-        card = hf_card.render(out.name, writer.counts, has_media=notes is not None)
+        card = hf_card.render(out.name, writer.counts, has_media=notes is not None, repo=repo)
         (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
         stack.close()  # before the folder is renamed, which some systems refuse while a file in it is open
         return sum(count for (table, _), count in writer.counts.items() if table == "clips")

@@ -47,7 +47,7 @@ Videos of anomalous events, with what people and models said of them, exported f
 ```python
 from datasets import load_dataset
 
-events = load_dataset("{name}", "events", split="{split}")
+events = load_dataset("{place}", "events", split="{split}")
 ```
 
 ## Tables
@@ -73,22 +73,30 @@ _WITH_MEDIA = """
 `file_name` is the path of the video in this folder; `load_dataset("videofolder", data_dir="{name}/media")` decodes
 them.
 """
+_WITH_MEDIA_ON_HUB = """
+`file_name` is the path of the video in this repository. After `hf download {place} --repo-type dataset --local-dir
+{name}`, `load_dataset("videofolder", data_dir="{name}/media")` decodes them.
+"""
 _WITHOUT_MEDIA = """
 The videos are not part of this folder (`file_name` is null); `sha256` says which file a clip is.
 """
 
 
-def render(name: str, counts: Mapping[tuple[str, str], int], *, has_media: bool) -> str:
+def render(name: str, counts: Mapping[tuple[str, str], int], *, has_media: bool, repo: str | None = None) -> str:
     """The whole card.
 
     Args:
         name: of the folder. counts: rows by table and split; tables without rows are left out.
+        repo: OWNER/NAME on the Hub, which is loaded by that instead of by the folder.
     """
+    name = name if repo is None else repo.rpartition("/")[2]
     plain = "".join(character for character in name if character.isalnum() or character in "-_. ") or "dataset"
     splits = [split for table, split in counts if table == "clips"]
     rows = "\n".join(f"| {table} | {split} | {count} |" for (table, split), count in counts.items())
-    media = (_WITH_MEDIA if has_media else _WITHOUT_MEDIA).format(name=plain)
-    text = _TEXT.format(name=plain, rows=rows, split=splits[0], media=media)
+    with_media = _WITH_MEDIA if repo is None else _WITH_MEDIA_ON_HUB
+    place = repo or plain
+    media = (with_media if has_media else _WITHOUT_MEDIA).format(name=plain, place=place)
+    text = _TEXT.format(name=plain, place=place, rows=rows, split=splits[0], media=media)
     return "---\n" + "\n".join(_head(plain, counts)) + "\n---\n" + text
 
 

@@ -8,7 +8,8 @@
 
 What it cannot hold: instances and masks, the dialogue, questions, peak times and scores, the category of each event
 (only those of the whole video), who wrote what, review states, clips without times, path and content hash of the
-video. A label nobody has given is written as the categories of the events; none at all (`[]`) means normal.
+video. A label nobody has given is written as the categories of the events, and as `["abnormal"]` where they have none;
+none at all (`[]`) means normal.
 A text that was never written is left out of the split texts; an empty caption stands for none.
 """
 
@@ -100,7 +101,7 @@ def to_document(reviewed: ReviewedClip) -> dict[str, Any]:
 
 
 def from_document(name: str, document: Any, where: str) -> ReviewedClip:
-    """One video as records; the label `[]` is the empty tuple (normal)."""
+    """One video as records; the label `[]` is the empty tuple (normal), that of events without categories none."""
     if not isinstance(document, dict):
         raise FormatError(f"{where} must be an object with events, clips and texts.")
     made_by = Provenance("import", FORMAT)
@@ -116,15 +117,16 @@ def from_document(name: str, document: Any, where: str) -> ReviewedClip:
         raise FormatError(f"{where}: label must be a list of category names, not {label!r:.40}.")
     clip = ClipRecord(id=0, name=name, n_frames=n_frames, fps=fps, duration_s=n_frames / fps)
     moments.checked("clip", documents.clip_to(clip), clip, where)
+    events = tuple(_events(document, where, made_by))
     blank = drafts.blank(clip, made_by)
     return ReviewedClip(
         clip=clip,
         layer=blank.layer,
         revision=0,
         state=blank.state,
-        label=tuple(label),
+        label=None if events and label == [moments.UNNAMED] else tuple(label),
         texts=_texts(document.get("video_summary_split"), document.get("video_summary", ""), f"{where}: video_summary"),
-        events=tuple(_events(document, where, made_by)),
+        events=events,
         instances=(),
         dialogue=(),
         questions=(),
@@ -163,7 +165,8 @@ def _texts(split: Any, summary: Any, where: str) -> Texts:
 def _label(reviewed: ReviewedClip) -> list[str]:
     if reviewed.label is not None:
         return list(reviewed.label)
-    return list(dict.fromkeys(event.category for event in reviewed.events if event.category))
+    named = list(dict.fromkeys(event.category for event in reviewed.events if event.category))
+    return named or ([moments.UNNAMED] if reviewed.events else [])
 
 
 def _span(item: ReviewedEvent | CaptionedClip, what: str) -> list[float]:

@@ -8,7 +8,8 @@
 
 x, y, width and height are percent of the picture. A box holds until the next one of its sequence, moving evenly, unless
 it is not `enabled`. `meta` of a region keeps exact times, texts and captioned clips of an event, role and words of an
-instance. The labelling configuration for a project that shows all this is written beside the file (`.config.xml`).
+instance. The labelling configuration for a project that shows all this is written beside the file (`.config.xml`); it
+takes the frame rate from `fps` of each task.
 
 What it cannot hold: masks (their boxes are written), an instance that is never seen, events and captioned clips without
 times, the dialogue, questions, who wrote what, review states and verdicts, thresholds, path and content hash of the
@@ -86,8 +87,10 @@ def labelling_config(events: Iterable[str], kinds: Iterable[str]) -> str:
         rows = "".join(f"    <Label value={quoteattr(value)}/>\n" for value in values)
         return f'  <{tag} name="{name}" toName="{_VIDEO}">\n{rows}  </{tag}>\n'
 
-    video = f'  <Video name="{_VIDEO}" value="$video"/>\n  <VideoRectangle name="{_BOXES}" toName="{_VIDEO}"/>\n'
-    shown = labels("TimelineLabels", _EVENTS, events) + video + labels("Labels", _KINDS, kinds)
+    # Label Studio takes every video for one of 24 frames a second unless it is told.
+    video = f'  <Video name="{_VIDEO}" value="$video" frameRate="$fps"/>\n'
+    boxes = f'  <VideoRectangle name="{_BOXES}" toName="{_VIDEO}"/>\n'
+    shown = labels("TimelineLabels", _EVENTS, events) + video + boxes + labels("Labels", _KINDS, kinds)
     return f"<View>\n{shown}</View>\n"
 
 

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from workbench.errors import FormatError
 from workbench.exports import drafts
+from workbench.exports.folders import BROKEN_ZIP
 from workbench.files import replacing
 
 MANIFEST = "manifest.json"
@@ -152,7 +153,7 @@ def _open(path: Path) -> Iterator[_Source]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield _from_archive(archive, path)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (*BROKEN_ZIP, OSError) as error:
         raise FormatError(f"{path} is not a whole zip ({error}); name the folder or the zip of the bundle.") from error
 
 

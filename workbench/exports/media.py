@@ -2,18 +2,22 @@
 
     videos/NAME.mp4  events/NAME_E0.mp4  clips/NAME_E0C2.mp4          (HIVAU-70k; below the clip's own folders)
 
-Each file appears whole or not at all, and before the annotations that name it. Cut files have no sound.
+All files appear together or none does, and before the annotations that name them. A whole clip replaces no other file;
+a cut one replaces that of an earlier export. Cut files have no sound.
 """
 
 from __future__ import annotations
 
+import filecmp
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from workbench.errors import ClipError, FormatError
-from workbench.exports.cuts import cut_span, open_media
+from workbench.exports.cuts import END_SLACK_S, cut_span, open_media
 from workbench.exports.folders import inside
 from workbench.exports.hivau_jsonl import media_name
 from workbench.files import replacing
@@ -25,24 +29,32 @@ Watch = Callable[[str, float], None]
 
 def with_media(
     clips: Iterable[ReviewedClip], folder: Path, notes: list[str], watch: Watch | None = None
-) -> Iterator[ReviewedClip]:
-    """Pass clips on, each after its files were written below `folder`.
+) -> Generator[ReviewedClip, None, None]:
+    """Pass clips on while their files are written; after the last one, the files take their places below `folder`.
 
     Args:
-        notes: takes a sentence for each file that could not be written: a clip without its video, a span without
-            times or after the end.
+        notes: takes a sentence for each file that could not be written or ends too early: a clip without its video, a
+            span without times, or one that begins or ends after the end.
         watch: told the name of the file being written and the share done of its clip; what it raises ends the writing.
 
     Raises:
-        FormatError: a name leads out of the folder. ClipError: writing failed.
+        FormatError: a name leads out of the folder, or another file is there. ClipError: writing failed.
     """
-    for reviewed in clips:
-        write_media(reviewed, folder, notes, watch)
-        yield reviewed
+    with TemporaryDirectory(dir=folder, prefix=".media-", suffix=".partial") as temporary:
+        made = Path(temporary)
+        for reviewed in clips:
+            write_media(reviewed, made, notes, watch, folder=folder)
+            yield reviewed
+        for path in sorted(item for item in made.rglob("*") if item.is_file()):
+            place = folder / path.relative_to(made)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, place)
 
 
-def write_media(reviewed: ReviewedClip, folder: Path, notes: list[str], watch: Watch | None = None) -> int:
-    """Write the files of one clip, as `with_media`. → how many."""
+def write_media(
+    reviewed: ReviewedClip, made: Path, notes: list[str], watch: Watch | None = None, *, folder: Path | None = None
+) -> int:
+    """Write the files of one clip below `made`, as `with_media`; `folder` is where they will go. → how many."""
     clip = reviewed.clip
     inside(media_name(clip), f"The origin of {clip.name}")
     try:
@@ -51,7 +63,8 @@ def write_media(reviewed: ReviewedClip, folder: Path, notes: list[str], watch: W
         notes.append(f"no files of {clip.name}: {error}")
         return 0
     with closing(video):
-        copy_file(video.path, folder / media_name(clip))
+        if not (folder and _is_there(video.path, folder / media_name(clip))):
+            copy_file(video.path, made / media_name(clip))
         count, seen_s = 1, 0.0
         spans = list(_spans(reviewed))
         total_s = sum(length for *_, length in spans) or 1.0
@@ -61,12 +74,17 @@ def write_media(reviewed: ReviewedClip, folder: Path, notes: list[str], watch: W
                 if watch:
                     watch(name, (before + share * length) / total_s)
 
-            reason = _cut(video, start_s, end_s, folder / name, progress)
+            reason = _cut(video, start_s, end_s, made / name, progress)
             seen_s += length
-            if reason is None:
-                count += 1
-            else:
+            if reason is not None:
                 notes.append(f"no file of {what} of {clip.name}: {reason}")
+                continue
+            count += 1
+            if end_s is not None and end_s > video.info.duration_s + END_SLACK_S:
+                notes.append(
+                    f"the file of {what} of {clip.name} ends with the video, at {video.info.duration_s:.2f} s, not at "
+                    f"{end_s:g} s; correct its times."
+                )
     return count
 
 
@@ -84,12 +102,22 @@ def _length(item: ReviewedEvent | CaptionedClip) -> float:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file; `target` appears whole. Nothing is done where the two are one file."""
-    if target.exists() and target.samefile(source):
+    """Copy a file; `target` appears whole. Nothing is done where it is there. Raises FormatError: another file is."""
+    if _is_there(source, target):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def _is_there(source: Path, target: Path) -> bool:
+    if not target.exists():
+        return False
+    if target.is_file() and (target.samefile(source) or filecmp.cmp(source, target, shallow=False)):
+        return True
+    raise FormatError(
+        f"{target} is there already and is not {source}; move it away, or name another folder with --out."
+    )
 
 
 def _cut(
@@ -101,5 +129,5 @@ def _cut(
     if start_s >= video.info.duration_s:
         return f"it begins at {start_s:g} s, after the end of the video ({video.info.duration_s:.2f} s)."
     path.parent.mkdir(parents=True, exist_ok=True)
-    cut_span(video, start_s, end_s, path, progress=progress)
+    cut_span(video, start_s, min(end_s, video.info.duration_s), path, progress=progress)
     return None

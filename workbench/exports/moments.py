@@ -17,6 +17,7 @@ from workbench.masks import MOST_SIDE
 from workbench.records import CaptionedClip, ClipRecord, Provenance, ReviewedClip, ReviewedEvent, Texts
 
 _SIZES = {"n_frames": documents.MOST_FRAMES, "width": MOST_SIDE, "height": MOST_SIDE}  # and their most
+_SLACK_S = 1.0  # what a store takes past the end of a clip
 _GRACE = 1e-6  # of a frame: a time that was divided by the rate must find its own frame again
 UNNAMED = "abnormal"  # label of an event without a category, where a format wants one
 
@@ -53,14 +54,18 @@ def require(reason: str | None) -> None:
 
 
 def clip_to(reviewed: ReviewedClip) -> dict[str, Any]:
-    """What is known of the clip and said of the whole video. Not its path and hash: they are of one machine."""
+    """What is known of the clip and said of the whole video. Not its path and hash: they are of one machine.
+
+    A clip whose events were imported with times far past the end of its video lasts as long as they do, and no frames
+    at all are an unknown number of them, so that what is written can be read.
+    """
     clip = reviewed.clip
     return {
         "name": clip.name,
         "origin": clip.origin,
-        "n_frames": clip.n_frames,
+        "n_frames": clip.n_frames or None,
         "fps": clip.fps,
-        "duration_s": clip.duration_s,
+        "duration_s": _duration(reviewed),
         "width": clip.width,
         "height": clip.height,
         "label": None if reviewed.label is None else list(reviewed.label),
@@ -221,6 +226,16 @@ def times_of(
         start_s = exact[0] if was[0] == first else start_s
         end_s = exact[1] if was[1] == last else end_s
     return start_s, max(start_s, end_s)
+
+
+def _duration(reviewed: ReviewedClip) -> float | None:
+    duration_s = reviewed.clip.duration_s
+    if not duration_s:
+        return None
+    times = [time_s for event in reviewed.events for time_s in (event.end_s, event.peak_s)]
+    times += [part.end_s for event in reviewed.events for part in event.clips]
+    last_s = max((time_s for time_s in times if time_s is not None), default=0.0)
+    return last_s if last_s > duration_s + _SLACK_S else duration_s
 
 
 def _texts_to(texts: Texts) -> dict[str, str | None]:

@@ -1,7 +1,8 @@
 """Events as CSV: a row an event, for spreadsheets and scripts.
 
 What it cannot hold: captioned clips, instances and masks, the dialogue, questions, texts about the whole video, and
-clips without events (they have no row). Times are seconds with all their digits; an unknown one is an empty cell.
+clips without events (they have no row). Times are seconds with all their digits; an unknown one is an empty cell. A
+text that a spreadsheet would take for a formula has an apostrophe before it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ COLUMNS = (
     *("clip", "path", "sha256", "state", "label", "event", "start_s", "end_s", "peak_s", "peak_score", "category"),
     *("judgement", "description", "analysis", "summary", "made_by", "adapter", "edited_by"),
 )
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what OWASP names under CSV injection
 Cell = str | float | None
 
 
@@ -28,8 +30,12 @@ def write_csv(clips: Iterable[ReviewedClip], out: Path) -> int:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for count, reviewed in enumerate(clips, start=1):  # noqa: B007 - counts
-            writer.writerows(rows_of(reviewed))
+            writer.writerows(map(_harmless, row) for row in rows_of(reviewed))
     return count
+
+
+def _harmless(cell: Cell) -> Cell:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def rows_of(reviewed: ReviewedClip) -> Iterator[list[Cell]]:

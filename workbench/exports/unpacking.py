@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from workbench.errors import FormatError
-from workbench.exports.folders import inside
+from workbench.exports.folders import BROKEN_ZIP, inside
 from workbench.records import ReviewedClip
 
 MOST_BYTES = 4 << 30
@@ -65,7 +65,7 @@ def unpack(path: Path, target: Path, *, most_bytes: int = MOST_BYTES) -> None:
                         sink.write(piece)
     except FileExistsError as error:
         raise FormatError(f"{path} has one name twice ({error.filename}); pack it again.") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (*BROKEN_ZIP, OSError, ValueError) as error:
         raise FormatError(f"{path} is not a whole zip that can be read ({error}); export it again.") from error
 
 

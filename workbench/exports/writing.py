@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from workbench.errors import FormatError
+from workbench.files import beside
 from workbench.records import ReviewedClip
 
 _MOST_BYTES = 120  # of a name: a suffix still fits into what any file system takes
@@ -67,11 +68,11 @@ def new_folder(out: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `out`; it becomes `out` when the block ends well, and is removed otherwise.
 
     Raises:
-        FormatError: there is something at `out` already.
+        FormatError: there is something at `out` already. OSError: as any writing.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise FormatError(f"{out} is there already and not an empty folder; name another with --out.")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    temporary = beside(out, f".{out.name}.{os.getpid()}.partial")
     temporary.mkdir()
     try:
         yield temporary

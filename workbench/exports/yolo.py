@@ -152,7 +152,8 @@ def _write_pictures(clip: ClipRecord, frames: list[int], folder: Path, stem: str
 def _write_yaml(path: Path, kinds: dict[str, int], clips: list[dict[str, Any]]) -> None:
     import yaml
 
-    document = {"path": ".", "train": "images", "val": "images", "names": {i: name for name, i in kinds.items()}}
+    # Without `path`, Ultralytics takes the folder that data.yaml is in; "." it takes for the one it was started in.
+    document = {"train": "images", "val": "images", "names": {i: name for name, i in kinds.items()}}
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml, where it was built in, writes many times faster
     text = yaml.dump({**document, CLIPS: clips}, Dumper=dumper, allow_unicode=True, sort_keys=False)
     path.write_text(text, encoding="utf-8")
