@@ -31,7 +31,7 @@ class LentConversation(Conversation):
         run = self._answering(tuple(self.turns), (question, kind))
         said = ""
         try:
-            for progress in run.updates():
+            for progress in run.updates(every_s=0):
                 if progress.partial and len(progress.partial) > len(said):
                     piece, said = progress.partial[len(said) :], progress.partial
                     yield piece

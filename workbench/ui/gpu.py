@@ -89,7 +89,7 @@ def _on_gpu(job: Job) -> Generator[Progress | _Done | WorkbenchError, None, None
     with ThreadPoolExecutor(1, "lent") as pool:
         run = Run(lambda report: job.here(_stack_here(job), report), pool)
         try:
-            yield from run.updates()
+            yield from run.updates(every_s=0)
             yield _Done(_light(run.result()))
         except WorkbenchError as error:  # as a value: `spaces` hands on only the name of an exception
             yield error

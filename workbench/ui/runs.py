@@ -62,8 +62,8 @@ class Run(Generic[T]):
         with self._changed:
             self._changed.notify_all()
 
-    def updates(self, poll_s: float = 0.25) -> Iterator[Progress]:
-        """The newest progress, five times a second at most; intermediate reports that nobody read are dropped."""
+    def updates(self, poll_s: float = 0.25, every_s: float = TELL_EVERY_S) -> Iterator[Progress]:
+        """The newest progress, every `every_s` seconds at most; intermediate reports that nobody read are dropped."""
         seen = 0
         while not self._future.done():
             with self._changed:
@@ -73,7 +73,7 @@ class Run(Generic[T]):
             if version != seen:
                 seen = version
                 yield latest
-                wait([self._future], TELL_EVERY_S)
+                wait([self._future], every_s)
 
     def result(self) -> T:
         """The result of the work. Raises `Cancelled` or whatever the work raised."""
