@@ -67,8 +67,12 @@ class DensePass:
 
 
 def stack_fingerprint(stack: ModelStack) -> str:
-    """Changes whenever a weight that features depend on does; by names, sizes and times, so that it costs nothing."""
-    return hashlib.sha256("\n".join([stack.profile.name, fingerprint(stack.files)]).encode()).hexdigest()[:16]
+    """Changes whenever a weight that features depend on does; by names, sizes and times, so that it costs nothing.
+
+    Weights in fewer bits are other weights: a quantised stack has a fingerprint of its own.
+    """
+    parts = [stack.profile.name, fingerprint(stack.files), *([stack.quantise] if stack.quantise else [])]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def dense_pass(
