@@ -131,13 +131,13 @@ def write_truncated(path: Path, share: float = 0.5, n_frames: int = 120, suffix:
     return path
 
 
-def write_edit_list(path: Path, start_s: float = 0.6) -> Path:
+def write_edit_list(path: Path, start_s: float = 0.6, length_s: float = 60.0, rate: int | Fraction = 25) -> Path:
     """An MP4 cut without re-encoding: packets before the cut are in the file but an edit list hides them."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    whole = write_clip(path.with_name("uncut.mp4"), n_frames=60, gop=50)
-    command = [get_ffmpeg_exe(), "-v", "error", "-y", "-ss", str(start_s), "-i", str(whole), "-c", "copy", str(path)]
-    subprocess.run(command, check=True, capture_output=True)
+    whole = write_clip(path.with_name("uncut.mp4"), n_frames=60, gop=50, rate=rate, options={"bf": "2"})
+    command = [get_ffmpeg_exe(), "-v", "error", "-y", "-ss", str(start_s), "-t", str(length_s), "-i", str(whole)]
+    subprocess.run([*command, "-c", "copy", "-movflags", "faststart", str(path)], check=True, capture_output=True)
     return path
 
 

@@ -1,7 +1,9 @@
 """The analysis: dense pass, cache, curve, events — on drawn clips with known truth."""
 
 import os
+import shutil
 import time
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from workbench.features import PartialCurve, dense_pass
 from workbench.stack.fusion import PARTS, Fusion, heat_peaks
 from workbench.stack.loading import ModelStack
 from workbench.video import Clip
+
+DiskUsage = namedtuple("DiskUsage", "total used free")
 
 
 @pytest.fixture
@@ -162,3 +166,57 @@ def test_a_full_cache_spares_what_another_process_is_making(
     assert (tmp_path / "partial-now").exists()
     assert not (tmp_path / "partial-given-up").exists()
     assert not (tmp_path / "finished").exists()
+
+
+def old_entry(cache: Path, name: str, size: int, age_s: float) -> Path:
+    (cache / name).mkdir(parents=True)
+    with (cache / name / "tokens.npy").open("wb") as file:
+        file.truncate(size)
+    os.utime(cache / name, (time.time() - age_s,) * 2)
+    return cache / name
+
+
+def test_features_that_do_not_fit_on_the_disk_are_refused_before_the_pass(
+    tiny_stack: ModelStack, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = old_entry(tmp_path / "cache", "older", 1000, 60)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: DiskUsage(10**9, 10**9 - 2000, 2000))
+    tokens = 75 * tiny_stack.backbone.tokens_per_frame * tiny_stack.backbone.token_dim * 2
+    seen: list[float] = []
+    with pytest.raises(InputError, match="WORKBENCH_CACHE") as told:
+        dense_pass(clip, tiny_stack, cache_dir=tmp_path / "cache", progress=lambda _s, done, _c: seen.append(done))
+    assert f"marked.mp4 take {tokens / 1e9:.3g} GB" in str(told.value)
+    assert "has room for 3e-06 GB" in str(told.value)
+    assert not seen
+    assert list((tmp_path / "cache").iterdir()) == [kept]
+
+
+def test_older_entries_make_way_before_the_disk_is_full(
+    tiny_stack: ModelStack, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = 75 * tiny_stack.backbone.tokens_per_frame * tiny_stack.backbone.token_dim * 2
+    oldest, newer = (old_entry(tmp_path, name, 2 * tokens, age) for name, age in (("a", 200), ("b", 100)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: DiskUsage(10**9, 10**9 - 2000, 2000))
+    dense_pass(clip, tiny_stack, cache_dir=tmp_path)
+    assert (oldest.exists(), newer.exists()) == (False, True)
+
+
+def test_features_larger_than_the_cache_are_told_of_and_kept_alone(
+    tiny_stack: ModelStack,
+    clip: Clip,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    old_entry(tmp_path, "older", 1000, 60)
+    dense_pass(clip, tiny_stack, cache_dir=tmp_path)
+    assert not caplog.messages
+    assert len(list(tmp_path.glob("*-s2-v*"))) == 1
+    assert (tmp_path / "older").exists()
+    monkeypatch.setattr(features, "CACHE_LIMIT_BYTES", 5000)
+    with Clip.open(write_clip(tmp_path / "other.mp4", n_frames=70)) as other:
+        dense_pass(other, tiny_stack, cache_dir=tmp_path)
+        (entry,) = (path for path in tmp_path.iterdir() if path.is_dir())
+        assert entry.name.startswith(other.info.sha256[:24])
+    (message,) = caplog.messages
+    assert "other.mp4 take" in message

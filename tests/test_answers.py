@@ -36,6 +36,60 @@ def test_judgement_is_read_from_the_first_sentence(answer: str, expected: bool |
     assert parse_judgement(answer) is expected
 
 
+@pytest.mark.parametrize(
+    "denial",
+    [
+        "I cannot see any anomaly such as fighting.",
+        "An anomaly cannot be seen.",
+        "An abnormal event never happens.",
+        "I can\u2019t see any anomaly.",
+        "The people never do anything suspicious.",
+        "Never does an anomaly occur.",
+        "Nobody behaves abnormally.",
+        "Nobody in the street does anything suspicious.",
+        "No one is doing anything unusual.",
+        "No one fights.",
+        "It shows neither a fight nor another anomaly.",
+        "No smoke, fire or other abnormal event can be seen.",
+    ],
+)
+def test_a_sentence_that_denies_an_anomaly_is_read_as_no(denial: str) -> None:
+    assert parse_judgement(denial) is False
+
+
+@pytest.mark.parametrize(
+    "affirmation",
+    [
+        "This cannot be normal.",
+        "This can't be normal.",
+        "A crowd like this is never normal.",
+        "Something never seen before happens: an abnormal gathering.",
+        "An abnormal event never seen before takes place.",
+        "People have never behaved so abnormally.",
+        "It cannot be denied that there is an anomaly.",
+        "I cannot rule out an anomaly.",
+        "He cannot stand, which is unusual.",
+        "Nobody helps the injured man, which is unusual.",
+        "No one helps the injured man, which is unusual.",
+        "Nobody notices the anomaly.",
+        "No one reacts to the sudden anomaly.",
+        "I see nothing but abnormal behaviour.",
+        "There is no doubt that something abnormal happens.",
+        "No doubt an anomaly.",
+    ],
+)
+def test_a_negation_of_something_else_leaves_the_anomaly(affirmation: str) -> None:
+    assert parse_judgement(affirmation) is True
+
+
+@pytest.mark.parametrize(
+    "shrug",
+    ["I cannot tell whether there is an anomaly.", "I don't know if this is unusual.", "Nobody is there."],
+)
+def test_an_answer_that_does_not_commit_itself_says_neither(shrug: str) -> None:
+    assert parse_judgement(shrug) is None
+
+
 def test_every_published_judgement_can_be_read(shared_dir: Path) -> None:
     path = shared_dir / "data/holmesvau/merge_instruction_test_final.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

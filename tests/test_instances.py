@@ -12,7 +12,7 @@ from finetune.scenes import sample_scene
 from tests.drawn import moving_square, write_clip
 from tests.tiny_stack import tiny_stack as build_stack
 from workbench.analysis import analyse
-from workbench.instances import find_instances, kind_of, parse_caption
+from workbench.instances import Caption, find_instances, kind_of, parse_caption
 from workbench.masks import decode_rle
 from workbench.proposals import MAX_CLICKS, overlap, peaks_of, propose
 from workbench.records import Analysis, Event
@@ -114,6 +114,26 @@ def test_a_caption_is_read_in_parts() -> None:
     assert parse_caption("gibberish").role == "bystander"
     assert parse_caption("Role: victim of the perpetrator. Appearance: x. Motion: y.").role == "victim"
     assert parse_caption("Role: wizard. Appearance: x. Motion: y.").role == "bystander"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "**Role:** victim\n**Appearance:** A man in a red T-shirt.\n**Motion:** Walking to the left.",
+        "**Role**: victim\n\n**Appearance**: A man in a red T-shirt\n\n**Motion**: *Walking to the left.*",
+        "- **Role:** Victim\n- **Appearance:** A man in a __red__ T-shirt.\n- **Motion:** Walking to the left.",
+        "1. Role: _victim_\n2. Appearance: A man in a _red_ T-shirt.\n3. Motion: `Walking to the left.`",
+        "### Role: victim\n### Appearance: A man in a red T-shirt.\n### Motion:\n* Walking to the left.\n",
+        "* **Role: victim**\n* **Appearance: A man in a red T-shirt.**\n* **Motion: Walking to the left.**",
+    ],
+)
+def test_a_caption_in_markdown_is_read_without_its_marks(answer: str) -> None:
+    assert parse_caption(answer) == Caption("victim", "A man in a red T-shirt", "Walking to the left")
+
+
+def test_signs_that_are_no_markdown_stay_in_a_caption() -> None:
+    said = parse_caption("Role: object. Appearance: a half-open bag_2 of 3.5 kg - black. Motion: none.")
+    assert said == Caption("object", "a half-open bag_2 of 3.5 kg - black", "none")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
 from collections import namedtuple
@@ -15,22 +16,25 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.quantizers.quantizers_utils import should_convert_module
 
 from tests.drawn import write_clip
 from tests.published import write_published
-from tests.tiny_families import FAMILIES, IMAGE_SIZE, write_checkpoint
+from tests.tiny_families import FAMILIES, IMAGE_SIZE, tiny_model, write_checkpoint
+from tests.tiny_stack import tiny_tokenizer
 from workbench.analysis import analyse
 from workbench.cli import EXIT_ERROR, main
 from workbench.conversation import Conversation
 from workbench.errors import StackError
+from workbench.features import stack_fingerprint
 from workbench.instances import find_instances
 from workbench.profiles import ASSETS, PROFILES, StackProfile, smaller_than
 from workbench.records import Analysis, Event
 from workbench.serial import from_json, to_json
 from workbench.stack.loading import STAND_INS, ModelStack
 from workbench.stack.memory import enough_memory
-from workbench.stack.pretrained import Placement, limits
-from workbench.stack.sources import _asked, absent, is_complete, locate
+from workbench.stack.pretrained import KEPT_WHOLE, Placement, limits
+from workbench.stack.sources import _asked, absent, fingerprint, is_complete, locate
 from workbench.video import Clip
 
 DiskUsage = namedtuple("DiskUsage", "total used free")
@@ -173,6 +177,23 @@ def test_a_checkpoint_of_another_family_is_named(folders: dict[str, Path]) -> No
 def test_quantising_says_what_it_needs(folders: dict[str, Path]) -> None:
     with pytest.raises(StackError, match=r"bitsandbytes|CUDA"):
         ModelStack.load(row("internvl3-1b", folders), device="cpu", placement=Placement(quantise="4bit"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_quantising_takes_all_of_the_language_model_and_nothing_of_the_tower(family: str) -> None:
+    model = tiny_model(family, tiny_tokenizer())
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    taken = {name for name in linear if should_convert_module(name, list(KEPT_WHOLE))}
+    assert taken == {name for name in linear if name.startswith("model.language_model.")}
+    assert 0 < len(taken) < len(linear)
+
+
+def test_features_of_a_quantised_stack_are_kept_apart(folders: dict[str, Path]) -> None:
+    whole = ModelStack.load(row("internvl3-1b", folders), device="cpu")
+    keys = {stack_fingerprint(replace(whole, quantise=bits)) for bits in ("4bit", "8bit")}
+    assert len(keys | {stack_fingerprint(whole)}) == 3
+    parts = f"{whole.profile.name}\n{fingerprint(whole.files)}"
+    assert stack_fingerprint(whole) == hashlib.sha256(parts.encode()).hexdigest()[:16], "what is kept is found again"
 
 
 def test_running_out_of_memory_names_the_smaller_profile() -> None:

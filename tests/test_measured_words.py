@@ -361,3 +361,15 @@ def test_a_clip_that_has_gone_leaves_the_words_alone(bundled_stack: ModelStack, 
     told = Conversation(bundled_stack, gone).say("analysis").answer
     assert told == Conversation(plain, gone).say("analysis").answer
     assert Conversation(bundled_stack, gone).say("description").answer
+
+
+def test_another_file_in_the_place_of_the_clip_is_not_measured(bundled_stack: ModelStack, tmp_path: Path) -> None:
+    robbery, other = (next((ASSETS / "samples" / "clips").glob(f"{name}*.mp4")) for name in ("robbery", "normal"))
+    with Clip.open(robbery) as clip:
+        analysis = analyse(clip, bundled_stack, cache_dir=tmp_path / "features")
+    place = tmp_path / "clip.mp4"
+    talk = Conversation(bundled_stack, replace(analysis, clip=replace(analysis.clip, path=str(place))))
+    shutil.copy(other, place)
+    assert talk._look_around() == []
+    shutil.copy(robbery, place)
+    assert talk._look_around()

@@ -35,6 +35,8 @@ CODECS = [
     pytest.param("a.webm", {"codec": "libvpx-vp9", "options": {"cpu-used": "8"}}, id="vp9"),
     pytest.param("a.gif", {"codec": "gif", "pix_fmt": "rgb8"}, id="gif"),
     pytest.param("a.h264", {"options": {"bf": "2"}, "container_format": "h264"}, id="raw stream without times"),
+    pytest.param("a.mjpg", {"codec": "mjpeg", "pix_fmt": "yuvj420p", "container_format": "mpjpeg"}, id="no seeking"),
+    pytest.param("a.m4v", {"codec": "mpeg4", "options": {"bf": "2"}, "container_format": "m4v"}, id="raw mpeg4"),
     pytest.param("a.mp4", {"pix_fmt": "yuv420p10le"}, id="10 bit"),
     pytest.param("a.mkv", {"codec": "ffv1", "pix_fmt": "gray"}, id="grey"),
 ]
@@ -75,6 +77,26 @@ def test_an_edit_list_hides_its_frames_and_time_starts_at_zero(tmp_path: Path) -
         assert clip.times_s[0] == 0
         assert clip.info.warnings == ()
         assert [drawn.number_in(clip.frame(i)) for i in (0, 44, 7)] == [15, 59, 22]
+
+
+@pytest.mark.parametrize("rate", [25, Fraction(30000, 1001)])
+@pytest.mark.parametrize("start_s", [0.31, 0.45, 0.72])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_clip_trimmed_between_key_frames_is_whole(
+    tmp_path: Path, start_s: float, rate: int | Fraction, suffix: str
+) -> None:
+    with Clip.open(drawn.write_edit_list(tmp_path / f"trimmed{suffix}", start_s, 1.1, rate)) as clip:
+        assert clip.info.duration_s == pytest.approx(1.1, abs=0.2)
+        assert clip.info.warnings == ()
+
+
+@pytest.mark.parametrize("share", [0.75, 0.85, 0.97])
+def test_a_trimmed_clip_whose_file_ends_early_is_told_of(tmp_path: Path, share: float) -> None:
+    path = drawn.write_edit_list(tmp_path / "trimmed.mp4", 0.31, 1.1)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    with Clip.open(path) as clip:
+        assert [("ends early" in warning) for warning in clip.info.warnings] == [True]
 
 
 def test_times_start_at_zero_whatever_the_container_says(tmp_path: Path) -> None:

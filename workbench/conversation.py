@@ -180,11 +180,13 @@ class Conversation:
         return self._text
 
     def _look_around(self) -> list[Sighting]:
-        """What is to be seen, measured once in the clip's file; nothing where the file has gone since."""
+        """What is to be seen, measured once in the clip's file; nothing where the file has gone or changed since."""
         with self._looking:
             if self._sightings is None:
                 try:
                     with Clip.open(self.analysis.clip.path) as clip:
+                        if clip.info.sha256 != self.analysis.clip.sha256:
+                            raise ClipError(f"{clip.path} is not the file any more that was analysed.")
                         self._sightings = look_around(clip, self.stack, self.analysis, self.span_s)
                 except ClipError as error:
                     logger.info("no colours were measured: %s", error)

@@ -107,6 +107,15 @@ def reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower().rstrip(".")
 
 
+def sought(container: InputContainer, stream: VideoStream, pts: int) -> bool:
+    """Go to about a stream time. False where that fails: some containers can only be read from the beginning."""
+    try:
+        container.seek(pts, stream=stream)
+    except av.error.FFmpegError:
+        return False
+    return True
+
+
 def decoded_frames(container: InputContainer, stream: VideoStream) -> Generator[VideoFrame, None, None]:
     """Frames from the container's present position, in presentation order; damaged packets are passed over."""
     packets = container.demux(stream)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -35,8 +36,11 @@ from workbench.stack.motion import MotionBatch, MotionScorer
 from workbench.stack.sources import fingerprint
 from workbench.video import Clip, FrameBatch, dense_stride
 
+logger = logging.getLogger(__name__)
 CACHE_VERSION = 1
 CACHE_LIMIT_BYTES = 8 * 1024**3
+RESERVE_BYTES = 1024**3
+"""Left free on the disk beside a large entry; beside a small one, a quarter of its size."""
 UNFINISHED = "partial-"
 LONGEST_PASS_S = 86_400.0
 """A pass that was begun longer ago has been given up."""
@@ -67,8 +71,12 @@ class DensePass:
 
 
 def stack_fingerprint(stack: ModelStack) -> str:
-    """Changes whenever a weight that features depend on does; by names, sizes and times, so that it costs nothing."""
-    return hashlib.sha256("\n".join([stack.profile.name, fingerprint(stack.files)]).encode()).hexdigest()[:16]
+    """Changes whenever a weight that features depend on does; by names, sizes and times, so that it costs nothing.
+
+    Weights in fewer bits are other weights: a quantised stack has a fingerprint of its own.
+    """
+    parts = [stack.profile.name, fingerprint(stack.files), *([stack.quantise] if stack.quantise else [])]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def dense_pass(
@@ -77,11 +85,13 @@ def dense_pass(
     """Run the pass, or read it from the cache where the same content met the same stack before.
 
     Args:
-        cache_dir: folder of the cache; the user's own if None. Oldest entries go when it outgrows its limit.
+        cache_dir: folder of the cache; the user's own if None. Oldest entries go where it would outgrow its limit,
+            or the disk; a clip whose features alone are larger than the limit is kept all the same, alone.
         progress: told about stage `encode`.
 
     Raises:
-        InputError: the cache cannot be written. ClipError: the clip does not decode.
+        InputError: the cache cannot be written, or the features do not fit on its disk.
+        ClipError: the clip does not decode.
     """
     root = cache_dir or cache_root() / "features"
     stride = dense_stride(clip.info.n_frames)
@@ -97,6 +107,7 @@ def dense_pass(
             return found
     with _room(root):
         root.mkdir(parents=True, exist_ok=True)
+        _make_room(root, clip, _token_bytes(clip, stack, stride))
         partial = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=root))
     try:
         with enough_memory(stack.profile):
@@ -108,7 +119,7 @@ def dense_pass(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    _evict(root, keep=entry)
+    _evict(root, beyond=CACHE_LIMIT_BYTES, keep=entry)
     with _room(root):
         return _read(entry, stride)
 
@@ -121,6 +132,34 @@ def _room(root: Path) -> Iterator[None]:
     except OSError as error:
         way_out = "let WORKBENCH_CACHE name another folder"
         raise InputError(unwritable(f"The features in the cache {root}", error, way_out)) from error
+
+
+def _token_bytes(clip: Clip, stack: ModelStack, stride: int) -> int:
+    """How much the visual tokens of a clip take, which are nearly all of its features."""
+    total = len(range(0, clip.info.n_frames, stride))
+    return total * stack.backbone.tokens_per_frame * stack.backbone.token_dim * np.dtype(np.float16).itemsize
+
+
+def _make_room(root: Path, clip: Clip, needed: int) -> None:
+    """Let older entries make way for a new one. Raises InputError, with all in its place, where that is not enough."""
+    wanted = needed + min(RESERVE_BYTES, needed // 4)
+    free, held = shutil.disk_usage(root).free, sum(size for size, _ in _entries(root).values())
+    if wanted > free + held:
+        raise InputError(
+            f"The features of {clip.path.name} take {needed / 1e9:.3g} GB, and the cache {root} has room for "
+            f"{(free + held) / 1e9:.3g} GB; free some space, let WORKBENCH_CACHE name a folder on a larger disk, "
+            "or cut the clip into parts."
+        )
+    if needed > CACHE_LIMIT_BYTES:
+        logger.warning(
+            "The features of %s take %.3g GB, more than the %.3g GB that the cache %s is meant to hold; they are kept "
+            "until another clip is analysed.",
+            clip.path.name,
+            needed / 1e9,
+            CACHE_LIMIT_BYTES / 1e9,
+            root,
+        )
+    _evict(root, beyond=min(CACHE_LIMIT_BYTES - needed, held - (wanted - free)))
 
 
 def _token_file(path: Path, shape: tuple[int, ...]) -> np.memmap:
@@ -209,21 +248,26 @@ def _read(entry: Path, stride: int) -> DensePass:
         return DensePass(stride, arrays["index"], arrays["time"], arrays["motion"], features)
 
 
-def _evict(root: Path, keep: Path) -> None:
-    """Remove the entries longest unused until the cache fits its limit again."""
-    sizes: dict[Path, int] = {}
-    used: dict[Path, float] = {}
+def _entries(root: Path) -> dict[Path, tuple[int, float]]:
+    """Size in bytes and last use of the entries that may be removed."""
+    found: dict[Path, tuple[int, float]] = {}
     for entry in root.iterdir():
         with contextlib.suppress(OSError):  # another process has just taken it away
             if entry.is_dir():
-                used[entry] = entry.stat().st_mtime
-                if entry.name.startswith(UNFINISHED) and time.time() - used[entry] < LONGEST_PASS_S:
+                used = entry.stat().st_mtime
+                if entry.name.startswith(UNFINISHED) and time.time() - used < LONGEST_PASS_S:
                     continue  # being made in another process
-                sizes[entry] = sum(file.stat().st_size for file in entry.iterdir())
-    total = sum(sizes.values())
-    for entry in sorted(sizes, key=lambda e: used[e]):
-        if total <= CACHE_LIMIT_BYTES:
+                found[entry] = sum(file.stat().st_size for file in entry.iterdir()), used
+    return found
+
+
+def _evict(root: Path, *, beyond: int, keep: Path | None = None) -> None:
+    """Remove the entries longest unused until no more than `beyond` bytes are held."""
+    entries = _entries(root)
+    total = sum(size for size, _ in entries.values())
+    for entry in sorted(entries, key=lambda e: entries[e][1]):
+        if total <= beyond:
             return
         if entry != keep:
             shutil.rmtree(entry, ignore_errors=True)
-            total -= sizes[entry]
+            total -= entries[entry][0]

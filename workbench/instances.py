@@ -35,6 +35,8 @@ MEASURED_FRAMES = 9
 """Frames in which an instance's colours and way are measured."""
 WORK_PX = 854
 """Longer side of the pictures that are segmented; masks are enlarged to the clip's size. Bounds memory on 4K clips."""
+_LINE_MARK = re.compile(r"^[ \t]*(?:(?:[-*+•>]|#+|\d+[.)])[ \t]+)+", re.MULTILINE)
+_EMPHASIS = re.compile(r"[*`]+|~~|(?<!\w)(?:_+)(\S(?:.*?\S)?)(?:_+)(?!\w)")
 _KINDS = (
     ("person", ("person", "man", "woman", "pedestrian", "walker", "runner", "rider", "cyclist", "skater", "child")),
     ("bicycle", ("bicycle", "bike")),
@@ -175,10 +177,14 @@ def _spread(indices: list[int], count: int) -> list[int]:
 
 
 def parse_caption(answer: str) -> Caption:
-    """Read "Role: … Appearance: … Motion: …"; what is not said becomes empty, an unknown role a bystander."""
+    """Read "Role: … Appearance: … Motion: …"; what is not said becomes empty, an unknown role a bystander.
+
+    Markdown is taken off: emphasis, headings and the marks of lists.
+    """
+    plain = _EMPHASIS.sub(r"\1", _LINE_MARK.sub("", answer))
 
     def part(name: str, following: str) -> str:
-        match = re.search(rf"{name}:\s*(.*?)\s*(?:{following}|$)", answer, re.IGNORECASE | re.DOTALL)
+        match = re.search(rf"{name}:\s*(.*?)\s*(?:{following}|$)", plain, re.IGNORECASE | re.DOTALL)
         return match.group(1).strip(" .") if match else ""
 
     said = part("Role", "Appearance:").lower()

@@ -22,7 +22,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from workbench.decode import Orientation, decoded_frames, open_container, orientation_of, reason, video_stream
+from workbench.decode import Orientation, decoded_frames, open_container, orientation_of, reason, sought, video_stream
 from workbench.errors import ClipError
 from workbench.records import ClipInfo
 
@@ -35,6 +35,7 @@ HEAD_FRAMES = 4  # enough to pass the leading pictures that a cut group of pictu
 DEFAULT_RATE = Fraction(25)
 VARIABLE_SHARE = 0.2  # a step this far from the median is a change of rate, not the rounding of a coarse clock
 MISSING_SHARE, MISSING_S = 0.02, 0.5  # what a header may promise beyond the last frame before we call the file cut
+MISSING_STEPS = 0.9  # of a frame: the least that can be missing, less what a coarse clock rounds away
 
 
 class KeyFrame(NamedTuple):
@@ -62,6 +63,7 @@ class _Packets(NamedTuple):
 
     pts: list[int | None]
     keys: list[KeyFrame]
+    hidden: int  # packets that an edit list marks as not to be shown
     last_duration: int
     in_order: bool  # decoding times never step back; they do where recordings were glued together
 
@@ -72,8 +74,9 @@ def probe(path: Path) -> tuple[ClipInfo, TimeBase]:
     container = open_container(path)
     try:
         stream = video_stream(container, path)
-        base = _time_base(container, stream, path)
-        promised_frames = stream.frames
+        packets = _read_packets(container, stream)
+        base = _time_base(container, stream, packets, path)
+        promised_frames = stream.frames - packets.hidden
         promised_s = _promised_seconds(container, stream, base)
     finally:
         container.close()
@@ -123,8 +126,7 @@ def _check_file(path: Path) -> None:
         raise ClipError(f"{path} is empty (0 bytes); copy or record it again.")
 
 
-def _time_base(container: InputContainer, stream: VideoStream, path: Path) -> TimeBase:
-    packets = _read_packets(container, stream)
+def _time_base(container: InputContainer, stream: VideoStream, packets: _Packets, path: Path) -> TimeBase:
     head = _decode_head(path)
     if not head:
         raise ClipError(f"{path} has a video stream but no frame in it can be decoded; record or convert it again.")
@@ -142,7 +144,9 @@ def _time_base(container: InputContainer, stream: VideoStream, path: Path) -> Ti
     if pts is not None and n_frames > 1:
         step_s = float(np.median(np.diff(times_s)))
     last_s = packets.last_duration * float(unit) if pts is not None and packets.last_duration > 0 else step_s
-    keys = tuple(sorted(packets.keys, key=lambda key: key.pts)) if _seeks_exactly(container, stream, n_frames) else ()
+    keys = tuple(sorted(packets.keys, key=lambda key: key.pts))
+    if keys and not (_seeks_exactly(container, stream, n_frames) and sought(container, stream, keys[-1].pts)):
+        keys = ()
     return TimeBase(n_frames, times_s, float(times_s[-1]) + last_s, pts, keys, orientation, size)
 
 
@@ -151,7 +155,7 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> _Packets:
     pts: list[int | None] = []
     keys: list[KeyFrame] = []
     last_pts = last_dts = -(1 << 62)
-    last_duration, in_order = 0, True
+    hidden, last_duration, in_order = 0, 0, True
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
@@ -161,13 +165,14 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> _Packets:
             if packet.is_keyframe and packet.pts is not None:
                 keys.append(KeyFrame(packet.pts, packet.dts))
             if packet.is_discard:
+                hidden += 1
                 continue
             pts.append(packet.pts)
             if packet.pts is not None and packet.pts > last_pts:
                 last_pts, last_duration = packet.pts, packet.duration or 0
     except av.error.FFmpegError:  # the file ends inside a packet: what came before counts
         pass
-    return _Packets(pts, keys, last_duration, in_order)
+    return _Packets(pts, keys, hidden, last_duration, in_order)
 
 
 def _decode_head(path: Path) -> list[VideoFrame]:
@@ -183,11 +188,11 @@ def _decode_all_pts(path: Path, start: KeyFrame | None = None) -> list[int | Non
     container = open_container(path)
     try:
         stream = video_stream(container, path)
-        if start is not None:
-            container.seek(start.pts if start.dts is None else start.dts, stream=stream)
-        return [frame.pts for frame in decoded_frames(container, stream)]
+        if start is None or sought(container, stream, start.pts if start.dts is None else start.dts):
+            return [frame.pts for frame in decoded_frames(container, stream)]
     finally:
         container.close()
+    return _decode_all_pts(path)
 
 
 def _strictly_ascending(stamps: list[int | None]) -> np.ndarray | None:
@@ -265,9 +270,11 @@ def _rotation(orientation: Orientation) -> int:
 def _warnings(path: Path, base: TimeBase, promised_frames: int, promised_s: float) -> tuple[str, ...]:
     found: list[str] = []
     missing_s = promised_s - base.duration_s
-    # Fewer frames alone may be an edit list at work; an early end alone may be a header rounding. Size speaks for both.
+    # Fewer frames alone may be an edit list at work, an early end alone a header that counts to the end of the sound or
+    # rounds; both together, by a frame or more, are a file that was cut. Size speaks for itself.
+    step_s = float(np.median(np.diff(base.times_s))) if base.n_frames > 1 else base.duration_s
     cut = missing_s > max(MISSING_S, MISSING_SHARE * promised_s) or (
-        missing_s > 0.01 and promised_frames > base.n_frames
+        missing_s > MISSING_STEPS * step_s and promised_frames > base.n_frames
     )
     if cut:
         found.append(

@@ -12,12 +12,18 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from workbench.files import replacing
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 PATIENCE_S = 5.0
 """How long a process may take to end once it was asked to."""
@@ -131,11 +137,16 @@ class Slot:
         return mark if mark is not None and mark.alive else None
 
     def take(self, mark: Mark) -> bool:
-        """Hold it for a process, unless another one does. → whether it is held for `mark` now."""
-        if self.holder() not in (None, mark):
-            return False
-        self.give(mark)
-        return self.holder() == mark  # two programs that found it free at once: the last one has it
+        """Hold it for a process, unless another one does. → whether it is held for `mark` now.
+
+        Of several programs that try at once one gets it. Raises OSError where its folder cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(self.path.with_name(f"{self.path.name}.lock")):
+            if self.holder() not in (None, mark):
+                return False
+            self.give(mark)
+        return True
 
     def give(self, mark: Mark) -> None:
         """Hand it on to another process."""
@@ -146,3 +157,24 @@ class Slot:
     def free(self) -> None:
         """Let go of it."""
         self.path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait until no other thread or program is in a block with this file; one that dies there leaves it.
+
+    The file stays: were it removed, one could wait for the old one while another has a new one.
+    """
+    with path.open("ab") as file:
+        if sys.platform == "win32":
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+            try:
+                yield
+            finally:
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+        else:
+            with contextlib.suppress(OSError):  # some network folders have no locks; all others do
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield  # closing the file lets go

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from av.video.frame import VideoFrame
 
-from workbench.decode import decoded_frames, open_container, video_stream
+from workbench.decode import decoded_frames, open_container, sought, video_stream
 from workbench.errors import ClipError
 from workbench.probe import TimeBase
 
@@ -84,7 +84,8 @@ class FrameReader:
             self._cache.move_to_end(index)
             return self._cache[index]
         for start, trusted_from in self._starts(index):
-            self._go(start, trusted_from)
+            if not self._go(start, trusted_from):
+                continue
             held = self._forward(index)
             if index in self._cache:
                 return self._cache[index]
@@ -123,21 +124,23 @@ class FrameReader:
         pts = self._base.pts
         return int(pts[self._last_index]) if pts is not None and self._last_index >= 0 else BEGINNING
 
-    def _go(self, start: int | None, trusted_from: int) -> None:
+    def _go(self, start: int | None, trusted_from: int) -> bool:
+        """Be where decoding shall start. False: the container cannot go there."""
         self._trusted_from = trusted_from
         if start is None:
-            return
+            return True
         self._frames.close()
         if start == BEGINNING:
             self._container.close()
             self._container = open_container(self._path)
             self._stream = video_stream(self._container, self._path)
             self._position = 0
-        else:
-            self._container.seek(start, stream=self._stream)
+        elif not sought(self._container, self._stream, start):
+            return False
         self._frames = decoded_frames(self._container, self._stream)
         self._last_index, self._last_frame = -1, None
         self._landed = start == BEGINNING
+        return True
 
     def _forward(self, index: int) -> VideoFrame | None:
         """Decode up to `index`; the last whole picture at or before it, None when this start gives none."""

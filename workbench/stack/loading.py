@@ -18,7 +18,7 @@ from workbench.stack.heatmap import HeatmapDecoder
 from workbench.stack.memory import enough_memory
 from workbench.stack.modules import load_module, save_module
 from workbench.stack.parts import load_familiarity, load_heatmap, load_regions, load_scorer
-from workbench.stack.pretrained import Placement
+from workbench.stack.pretrained import Placement, Quantisation
 from workbench.stack.regions import RegionEncoder
 from workbench.stack.scorer import AnomalyScorer
 from workbench.stack.segmenter import Segmenter
@@ -61,7 +61,8 @@ class ModelStack:
     """Everything that looks at a clip. Built once, shared by all sessions; nothing in it changes while it works.
 
     A part that is None was not trained for the profile; `stand_ins` says what is used instead. Without a familiarity
-    all footage counts as familiar. `files` are those that the features of the dense pass depend on.
+    all footage counts as familiar. `files` are those that the features of the dense pass depend on; `quantise` says in
+    how many bits the language model's weights are held, None for all they have.
     """
 
     profile: StackProfile
@@ -75,6 +76,7 @@ class ModelStack:
     familiarity: Familiarity | None = None
     adapter: str | None = None
     files: tuple[Path, ...] = ()
+    quantise: Quantisation | None = None
 
     @classmethod
     def load(
@@ -125,6 +127,7 @@ class ModelStack:
             device=place,
             familiarity=load_familiarity(sources.familiarity, backbone) if sources.familiarity else None,
             files=(sources.backbone, *([sources.heatmap] if sources.heatmap else [])),
+            quantise=placement.quantise,
         )
 
     @property

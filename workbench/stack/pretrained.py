@@ -17,7 +17,8 @@ from workbench.errors import StackError
 NAMES_SHOWN = 8
 Quantisation = Literal["8bit", "4bit"]
 # Vision and output layers stay as they are: they are small, and what they say is what everything else builds on.
-KEPT_WHOLE = ("lm_head", "vision_tower", "visual", "multi_modal_projector")
+# A name is compared with a module's path from its start on, so each needs the whole of it.
+KEPT_WHOLE = ("lm_head", "model.vision_tower", "model.visual", "model.multi_modal_projector")
 
 
 @dataclass(frozen=True, slots=True)
