@@ -151,6 +151,18 @@ class TestEdits:
         assert events(review)[0] == first
         assert desk.rejected(review, ANN) == ()
 
+    def test_a_rejection_that_was_taken_back_is_none_after_another_analysis_either(
+        self, desk: Desk, review: Review
+    ) -> None:
+        do(desk, review, "reject", id=events(review)[0].id)
+        assert desk.turn_back(review, ANN)
+        assert desk.turn_back(review, ANN, redo=True)
+        assert len(desk.rejected(review, ANN)) == 1
+        assert desk.turn_back(review, ANN)
+        save_analysis(desk.store, replace(review.analysis, threshold=0.4))
+        desk.refresh(review, ANN)
+        assert desk.rejected(review, ANN) == ()
+
     def test_what_a_person_added_is_deleted_not_rejected(self, desk: Desk, review: Review) -> None:
         new = do(desk, review, "add", t=1.0)
         do(desk, review, "reject", id=new)

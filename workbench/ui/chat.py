@@ -164,7 +164,7 @@ def rejected(desk: Desk, review: Review, by: Annotator) -> list[Rejected]:
             "SELECT subject_id, before, coalesce(reason, (SELECT reason FROM history AS undone "
             "WHERE undone.seq = history.undoes)) FROM history WHERE seq IN (SELECT max(seq) FROM history "
             "WHERE clip_id = ? AND layer = ? AND subject = 'turn' AND field = '' AND after IS NULL "
-            "AND action IN ('edit', 'redo') GROUP BY subject_id)",
+            "GROUP BY subject_id) AND action IN ('edit', 'redo')",
             [reviewed.clip.id, layer],
         ).fetchall()
     gone = [(i, json.loads(before)) for i, before, reason in rows if reason == REJECTED and i not in standing]

@@ -200,9 +200,10 @@ class Desk:
         with self.store.reading() as db:
             layer = by.layer if clips.has_layer(db, reviewed.clip.id, by.layer) else MAIN
             last = db.conn.execute(
-                "SELECT subject_id, step, reason FROM history WHERE seq IN (SELECT max(seq) FROM history "
+                "SELECT subject_id, step, coalesce(reason, (SELECT reason FROM history AS undone "
+                "WHERE undone.seq = history.undoes)) FROM history WHERE seq IN (SELECT max(seq) FROM history "
                 "WHERE clip_id = ? AND layer = ? AND subject = 'event' AND field = '' AND after IS NULL "
-                "AND action = 'edit' GROUP BY subject_id)",
+                "GROUP BY subject_id) AND action IN ('edit', 'redo')",
                 [reviewed.clip.id, layer],
             ).fetchall()
             for event_id, step, reason in last:
