@@ -1,7 +1,9 @@
 """The analysis: dense pass, cache, curve, events — on drawn clips with known truth."""
 
 import os
+import re
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,17 @@ def test_a_cancelled_pass_leaves_nothing_half_done(tiny_stack: ModelStack, clip:
         dense_pass(clip, tiny_stack, cache_dir=tmp_path / "cache", progress=cancel)
     assert list((tmp_path / "cache").iterdir()) == []
     assert len(dense_pass(clip, tiny_stack, cache_dir=tmp_path / "cache").time_s) == 75
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [("2", "2 pictures a second: .* estimated"), ("1/2", "0.5 pictures a second: .* none"), ("10", "")],
+)
+def test_too_few_pictures_a_second_are_told(tiny_stack: ModelStack, tmp_path: Path, rate: str, said: str) -> None:
+    slow = Clip.open(write_clip(tmp_path / "slow.mp4", n_frames=6, rate=Fraction(rate)))
+    told = [w for w in analyse(slow, tiny_stack, cache_dir=tmp_path / "cache").warnings if "pictures a second" in w]
+    assert len(told) == bool(said)
+    assert all(re.search(said, warning) for warning in told)
 
 
 @pytest.mark.parametrize(
