@@ -85,6 +85,17 @@ def test_a_cancelled_pass_leaves_nothing_half_done(tiny_stack: ModelStack, clip:
     assert len(dense_pass(clip, tiny_stack, cache_dir=tmp_path / "cache").time_s) == 75
 
 
+def test_the_pass_knows_how_far_apart_pictures_are(tiny_stack: ModelStack, tmp_path: Path) -> None:
+    motion = {}
+    for name, pause_ms in (("even", 0), ("gap", 5000)):
+        pts = [40 * i + pause_ms * (i >= 10) for i in range(20)]
+        path = write_clip(tmp_path / f"{name}.mkv", n_frames=20, pts=pts, time_base=Fraction(1, 1000))
+        motion[name] = analyse(Clip.open(path), tiny_stack, cache_dir=tmp_path / "cache").dense.parts["motion"]
+    assert motion["even"][10] > 0
+    assert motion["gap"][10] == 0
+    assert motion["gap"][[9, 12]].min() > 0
+
+
 @pytest.mark.parametrize(
     ("rate", "said"),
     [("2", "2 pictures a second: .* estimated"), ("1/2", "0.5 pictures a second: .* none"), ("10", "")],
