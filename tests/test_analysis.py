@@ -1,19 +1,22 @@
 """The analysis: dense pass, cache, curve, events — on drawn clips with known truth."""
 
 import os
+import re
 import shutil
 import time
 from collections import namedtuple
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
 from tests.drawn import write_clip
 from workbench import features
 from workbench.analysis import analyse
 from workbench.errors import InputError, StackError
-from workbench.events import find_events, smooth
+from workbench.events import SMOOTH_S, find_events, smooth
 from workbench.features import PartialCurve, dense_pass
 from workbench.stack.fusion import PARTS, Fusion, heat_peaks
 from workbench.stack.loading import ModelStack
@@ -86,6 +89,28 @@ def test_a_cancelled_pass_leaves_nothing_half_done(tiny_stack: ModelStack, clip:
     assert len(dense_pass(clip, tiny_stack, cache_dir=tmp_path / "cache").time_s) == 75
 
 
+def test_the_pass_knows_how_far_apart_pictures_are(tiny_stack: ModelStack, tmp_path: Path) -> None:
+    motion = {}
+    for name, pause_ms in (("even", 0), ("gap", 5000)):
+        pts = [40 * i + pause_ms * (i >= 10) for i in range(20)]
+        path = write_clip(tmp_path / f"{name}.mkv", n_frames=20, pts=pts, time_base=Fraction(1, 1000))
+        motion[name] = analyse(Clip.open(path), tiny_stack, cache_dir=tmp_path / "cache").dense.parts["motion"]
+    assert motion["even"][10] > 0
+    assert motion["gap"][10] == 0
+    assert motion["gap"][[9, 12]].min() > 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [("2", "2 pictures a second: .* estimated"), ("1/2", "0.5 pictures a second: .* none"), ("10", "")],
+)
+def test_too_few_pictures_a_second_are_told(tiny_stack: ModelStack, tmp_path: Path, rate: str, said: str) -> None:
+    slow = Clip.open(write_clip(tmp_path / "slow.mp4", n_frames=6, rate=Fraction(rate)))
+    told = [w for w in analyse(slow, tiny_stack, cache_dir=tmp_path / "cache").warnings if "pictures a second" in w]
+    assert len(told) == bool(said)
+    assert all(re.search(said, warning) for warning in told)
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("n_frames", 0), ("n_frames", 500), ("threshold", 0.0), ("threshold", 1.0)]
 )
@@ -126,6 +151,36 @@ def test_smoothing_is_by_time_and_keeps_the_range() -> None:
     coarse = smooth(spike, np.arange(200) / 2)
     assert fine.max() < 0.1 < coarse.max() <= 1.0
     assert smooth(np.ones(2, np.float32), np.array([0.0, 0.0])).tolist() == [1.0, 1.0]
+
+
+def test_evenly_spaced_curves_are_one_stretch() -> None:
+    """However far apart the scored frames are: smoothing is the plain filter's, and no event is cut."""
+    rng = np.random.default_rng(4)
+    for step in (1 / 30, 0.64, 1.6, 40.0):
+        time_s, score = np.arange(300) * step, rng.random(300).astype(np.float32)
+        plain = gaussian_filter1d(score.astype(np.float64), SMOOTH_S / step, mode="nearest").clip(0, 1)
+        np.testing.assert_allclose(smooth(score, time_s), plain, atol=1e-6)
+        (event,) = find_events(np.full(300, 0.9, np.float32), time_s, threshold=0.5, end_s=300 * step)
+        assert (event.start_s, event.end_s) == (0.0, 300 * step)
+
+
+def test_a_gap_in_the_recording_parts_smoothing_and_events() -> None:
+    time_s = np.r_[np.arange(50) / 25, 598 + np.arange(50) / 25]
+    score = np.r_[np.full(50, 0.9), np.full(50, 0.02)].astype(np.float32)
+    smoothed = smooth(score, time_s)
+    np.testing.assert_allclose(smoothed, score, atol=1e-6)
+    (event,) = find_events(smoothed, time_s, threshold=0.5, end_s=600.0)
+    assert (event.start_s, event.end_s) == (0.0, pytest.approx(2.0))
+    still_at_it = np.full(100, 0.9, np.float32)
+    spans = [(e.start_s, e.end_s) for e in find_events(still_at_it, time_s, threshold=0.5, end_s=600.0)]
+    assert spans == [(0.0, pytest.approx(2.0)), (598.0, 600.0)]
+
+
+def test_an_event_does_not_last_through_a_last_picture_that_stands_for_minutes() -> None:
+    (event,) = find_events(np.ones(50, np.float32), np.arange(50) / 25, threshold=0.5, end_s=300.0)
+    assert event.end_s == pytest.approx(2.0)
+    (only,) = find_events(np.ones(1, np.float32), np.zeros(1), threshold=0.5, end_s=5.0)
+    assert only.end_s == 5.0
 
 
 def test_fusion_rises_with_each_part_and_stays_finite() -> None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests import drawn
 from workbench.errors import InputError
 from workbench.stack.motion import MotionConfig, MotionScorer, is_cut, median, motion_curve
 from workbench.video import Clip
@@ -162,6 +163,61 @@ def test_the_curve_is_smoothed_over_time_not_over_frames() -> None:
     assert motion_curve(raw[:0], np.zeros(0)).shape == (0,)
 
 
+def brawl_at(time_s: float) -> np.ndarray:
+    """What a camera sees at a moment of two bodies swaying and changing shape, grey RGB `[96, 170, 3]`."""
+    picture = textured()
+    for body in range(2):
+        rows, columns = np.mgrid[:34, :18]
+        left, top = (round(45 + 60 * body + 9 * np.sin(2 * time_s + body)), 34)
+        limbs = np.sin(rows / 3 + 3 * np.sin(1.9 * time_s + body)) * np.cos(columns / 3 + 2.5 * np.sin(2.6 * time_s))
+        picture[top : top + 34, left : left + 18] = 110 + 80 * limbs
+    return np.repeat(np.clip(picture, 0, 255).astype(np.uint8)[..., None], 3, 2)
+
+
+def brawl_scores(folder: Path, rate: int, *, gaps_known: bool = True) -> np.ndarray:
+    """Motion scores of eight seconds of it at so many pictures a second, every picture but the first."""
+    path = folder / f"brawl{rate}.mkv"
+    drawn.write_clip(path, lambda i: brawl_at(i / rate), 8 * rate, rate=rate, codec="ffv1", pix_fmt="bgr0")
+    scorer = MotionScorer()
+    with Clip.open(path) as clip:
+        found = [scorer.update(b.motion_pair, b.gap_s if gaps_known else None).score for b in clip.dense(1)]
+    return np.concatenate(found)[1:]
+
+
+@pytest.mark.parametrize("rate", [8, 5, 4])
+def test_few_pictures_a_second_do_not_make_more_motion(tmp_path: Path, rate: int) -> None:
+    usual = brawl_scores(tmp_path, 25).mean()
+    assert brawl_scores(tmp_path, rate).mean() == pytest.approx(usual, abs=0.1)
+    assert brawl_scores(tmp_path, rate, gaps_known=False).mean() > usual + 0.1
+
+
+@pytest.mark.parametrize(
+    ("rate", "first", "mean"),
+    [
+        (10, [0.16376, 0.13337, 0.07879], 0.14093),
+        (18, [0.05357, 0.18928, 0.03663], 0.09581),
+        (25, [0.03259, 0.11086, 0.06897], 0.08318),
+        (30, [0.02878, 0.07832, 0.07035], 0.07903),
+    ],
+)
+def test_ten_pictures_a_second_and_more_score_as_calibrations_know_them(
+    tmp_path: Path, rate: int, first: list[float], mean: float
+) -> None:
+    found = brawl_scores(tmp_path, rate)
+    np.testing.assert_array_equal(found, brawl_scores(tmp_path, rate, gaps_known=False))
+    np.testing.assert_allclose(found[:3], first, atol=2e-3)
+    assert found.mean() == pytest.approx(mean, abs=2e-3)
+
+
+def test_two_pictures_on_both_sides_of_a_gap_say_nothing_of_motion() -> None:
+    pairs = np.stack([struggle(), struggle()])
+    found = MotionScorer().update(pairs, np.array([1 / 12, 598.0]))
+    assert found.score[0] > 0.5
+    assert found.score[1] == found.saliency[1].max() == 0
+    with pytest.raises(InputError, match="as many gaps"):
+        MotionScorer().update(pairs, np.array([0.1]))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "data/fights").is_dir(), reason="the shared fight clips are not beside this checkout")
 def test_fights_score_above_ordinary_surveillance() -> None:
@@ -170,7 +226,7 @@ def test_fights_score_above_ordinary_surveillance() -> None:
         for path in sorted((SHARED / "data/fights" / label).glob("*.mp4")):
             scorer = MotionScorer()
             with Clip.open(path) as clip:
-                batches = [scorer.update(batch.motion_pair) for batch in clip.dense(long_side=32)]
+                batches = [scorer.update(batch.motion_pair, batch.gap_s) for batch in clip.dense(long_side=32)]
             highest.setdefault(label, []).append(max(float(b.score.max()) for b in batches))
     fight, normal = np.array(highest["fight"]), np.array(highest["normal"])
     auc = np.mean(fight[:, None] > normal) + 0.5 * np.mean(fight[:, None] == normal)

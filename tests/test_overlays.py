@@ -9,7 +9,15 @@ import pytest
 
 from workbench.errors import InputError
 from workbench.masks import decode_rle, encode_rle, mask_area, mask_box
-from workbench.overlays import ROLE_COLOURS, blend_heatmap, draw_instances, label_chip, label_places, rgb_of
+from workbench.overlays import (
+    ROLE_COLOURS,
+    blend_heatmap,
+    draw_instances,
+    label_chip,
+    label_places,
+    reach_of,
+    rgb_of,
+)
 from workbench.records import ROLES, Instance
 
 GREY = np.full((120, 200, 3), 100, np.uint8)
@@ -70,6 +78,39 @@ def test_only_what_is_seen_in_the_frame_is_drawn() -> None:
     np.testing.assert_array_equal(draw_instances(GREY, [instance(frame=5)], 7), GREY)
     held = draw_instances(GREY, [instance(frame=5)], 7, hold=2)
     np.testing.assert_array_equal(held, draw_instances(GREY, [instance(frame=5)], 5))
+
+
+def tracked(frames: list[int]) -> Instance:
+    boxes = {frame: (60.0 + frame % 7, 40.0, 100.0 + frame % 7, 90.0) for frame in frames}
+    masks = {frame: instance().masks_rle[5] for frame in frames}
+    return Instance(1, "victim", "person", "", "", frames[0], frames[-1], boxes, masks)
+
+
+def test_an_instance_tracked_at_a_stride_does_not_blink() -> None:
+    """A minute at 25 frames a second is tracked in 48 frames, 31 or 32 apart, and at its peak."""
+    frames = sorted({*np.linspace(250, 1749, 48).round().astype(int).tolist(), 1000})
+    minute = tracked(frames)
+    for frame in range(250, 1750, 3):
+        near = min(frames, key=lambda at: (abs(at - frame), at))
+        shown = draw_instances(GREY, [minute], frame, labels=False, hold=6)
+        np.testing.assert_array_equal(shown, draw_instances(GREY, [minute], near, labels=False))
+    np.testing.assert_array_equal(draw_instances(GREY, [minute], 1749 + 17, hold=6), GREY)
+    np.testing.assert_array_equal(draw_instances(GREY, [minute], frames[0] + 1), GREY)
+
+
+def test_an_instance_is_not_held_where_it_was_looked_for_and_not_found() -> None:
+    lost = tracked([0, 20, 40, 60, 160, 180, 200])
+    seen = [frame for frame in range(201) if (draw_instances(GREY, [lost], frame, hold=6) != GREY).any()]
+    assert seen == [*range(71), *range(150, 201)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "reach"),
+    [([5], 6), ([5, 400], 6), ([0, 4, 8, 12], 6), ([0, 31, 63, 94], 16), ([0, 900, 1800, 2700], 48)],
+)
+def test_how_far_an_instance_reaches_follows_its_stride(frames: list[int], reach: int) -> None:
+    assert reach_of(tracked(frames), 6) == reach
+    assert reach_of(tracked(frames), 0) == 0
 
 
 def test_a_shrunk_picture_gets_shrunk_overlays() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,20 @@ def test_the_overlay_keeps_frames_and_rate_and_shows_heat_instances_and_scores(t
         assert changed[40:100, 70:100].mean() < 8  # neither
         assert np.median(shown[112:]) < 60  # the strip is dark
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["overlay.mp4"]
+
+
+def test_the_overlay_shows_masks_between_tracked_frames_that_are_far_apart(tmp_path: Path) -> None:
+    source = drawn.write_clip(tmp_path / "a.mp4", n_frames=97)
+    with Clip.open(source) as clip:
+        found = analysed(clip)
+        [seen] = found.instances
+        box, mask = seen.boxes_xyxy[0], seen.masks_rle[0]
+        far = replace(seen, boxes_xyxy=dict.fromkeys((0, 32, 64, 96), box), masks_rle=dict.fromkeys((0, 32, 64), mask))
+        render_overlay(clip, replace(found, instances=[far], heatmaps=None), tmp_path / "overlay.mp4")
+        plain = {index: rgb.astype(int) for index, rgb in clip.frames(range(0, 80, 3))}
+    with Clip.open(tmp_path / "overlay.mp4") as overlay:
+        for index, shown in overlay.frames(plain):
+            assert np.abs(shown[60:90, 125:165] - plain[index][60:90, 125:165]).mean() > 20
 
 
 def test_the_same_overlay_and_cut_are_the_same_bytes_again(tmp_path: Path) -> None:

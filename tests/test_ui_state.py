@@ -276,6 +276,14 @@ class TestViewer:
         assert ((masks[..., 3] > 0) == mask).all()
         assert viewer.instance_layers(shown, 50, 192) == ([], None)
 
+    def test_an_instance_tracked_at_a_stride_stays_on_the_page(self, shown: Review) -> None:
+        assert viewer.viewer_payload("sid", shown)["hold"] == 6
+        boxes = dict.fromkeys((0, 32, 64), (30.0, 20.0, 70.0, 60.0))
+        shown.analysis = drawn_analysis(n_frames=80, fps=25.0)
+        shown.analysis.instances = [Instance(3, "victim", "person", "", "", 0, 64, boxes, {})]
+        assert all(viewer.instance_layers(shown, frame, 192)[0] for frame in range(80))
+        assert viewer.viewer_payload("sid", shown)["hold"] == 16
+
     def test_the_viewer_forgets_its_frames_when_the_overlays_change(self, shown: Review) -> None:
         versions = [viewer.viewer_payload("sid", shown)["version"]]
         shown.analysis = drawn_analysis(n_frames=80, fps=25.0)

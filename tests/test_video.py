@@ -281,6 +281,14 @@ def test_dense_frames_come_in_batches_with_a_partner_a_twelfth_of_a_second_earli
             for index, pair in zip(batch.index, batch.motion_pair, strict=True):
                 pictures = [drawn.number_in(np.repeat(grey[..., None], 3, 2)) for grey in pair]
                 assert pictures == [max(0, index - 2), index]
+        np.testing.assert_allclose(np.concatenate([b.gap_s for b in batches]), [0, 1 / 12, 1 / 12, 1 / 12, 1 / 12])
+
+
+def test_a_batch_says_how_far_apart_the_pictures_of_its_pairs_are(tmp_path: Path) -> None:
+    pts = [0, 200, 400, 5000, 5200]
+    path = drawn.write_clip(tmp_path / "a.mkv", n_frames=5, pts=pts, time_base=Fraction(1, 1000))
+    with Clip.open(path) as clip:
+        np.testing.assert_allclose(next(clip.dense(1)).gap_s, [0, 0.2, 0.2, 4.6, 0.2], atol=1e-6)
 
 
 def test_dense_refuses_a_stride_of_zero(tmp_path: Path) -> None:

@@ -17,12 +17,15 @@ from workbench.records import Analysis, DenseScores, Heatmaps
 from workbench.stack.familiarity import mean_tokens
 from workbench.stack.fusion import FAMILIARITY, ZERO_SHOT, heat_peaks
 from workbench.stack.loading import ModelStack
+from workbench.stack.motion import LONGEST_GAP_S
 from workbench.stack.sampler import SamplerName, sample_frames
 from workbench.stack.scorer import AnomalyScorer
 from workbench.video import Clip
 from workbench.zero_shot import zero_shot_scores
 
 FRAME_CHOICES = (8, 12, 16, 32)
+SLOW_STEP_S = 0.25
+"""From this time between pictures on, the motion score tells a fight from a walk much less well."""
 
 
 def analyse(
@@ -82,7 +85,7 @@ def analyse(
         heatmaps=Heatmaps(dense.frame_index, dense.features.heatmap),
         timings_s={"encode": encoded - began, "score": scored - encoded},
         peak_rss_mb=peak_rss_mb(),
-        warnings=[*clip.info.warnings, *_unfamiliar(parts)],
+        warnings=[*clip.info.warnings, *_slow(clip), *_unfamiliar(parts)],
         stand_ins=stack.stand_ins,
         features=dense.features,
     )
@@ -94,6 +97,18 @@ def analyse(
 def motion_leads(parts: Mapping[str, np.ndarray]) -> bool:
     """Whether footage is so unfamiliar that the motion score makes most of the curve."""
     return FAMILIARITY in parts and len(parts[FAMILIARITY]) > 0 and float(parts[FAMILIARITY][0]) < 0.5
+
+
+def _slow(clip: Clip) -> list[str]:
+    """A sentence for the person where pictures come so rarely that little can be said of motion."""
+    step_s = float(np.median(np.diff(clip.times_s))) if clip.n_frames > 1 else 0.0
+    if step_s < SLOW_STEP_S - 0.002:  # a coarse clock's rounding
+        return []
+    known = "is only estimated, and quick blows may be missed" if step_s <= LONGEST_GAP_S else "counts as none"
+    return [
+        f"This clip has {1 / step_s:.2g} pictures a second: motion between them {known}. "
+        "Record 10 or more a second for a motion score that can be relied upon."
+    ]
 
 
 def _unfamiliar(parts: Mapping[str, np.ndarray]) -> list[str]:

@@ -37,7 +37,7 @@ from workbench.stack.sources import fingerprint
 from workbench.video import Clip, FrameBatch, dense_stride
 
 logger = logging.getLogger(__name__)
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 CACHE_LIMIT_BYTES = 8 * 1024**3
 RESERVE_BYTES = 1024**3
 """Left free on the disk beside a large entry; beside a small one, a quarter of its size."""
@@ -214,7 +214,7 @@ def _watch(clip: Clip, stack: ModelStack, stride: int) -> Generator[tuple[FrameB
     frames = clip.dense(stride, batch=size, long_side=3 * stack.backbone.image_size)
     with contextlib.closing(ahead(frames)) as batches:
         for batch in batches:
-            yield batch, motion.update(batch.motion_pair)
+            yield batch, motion.update(batch.motion_pair, batch.gap_s)
 
 
 @torch.inference_mode()

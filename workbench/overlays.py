@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -25,6 +26,7 @@ OTHER_COLOUR = "#BBBBBB"
 HEAT_CLEAR_BELOW = 0.15  # heat that stays invisible; a sigmoid map is never quite 0
 HEAT_FULL_AT = 0.75
 MASK_FILL = 0.38
+MOST_HOLDS = 8  # an instance is never held longer than so many times what was asked for: it has moved on since
 MOST_LOOKS = 20_000  # frames that are looked at to find places for labels
 _SHADOW = (12, 14, 18)
 
@@ -81,6 +83,18 @@ def window_of(marked: np.ndarray, margin: int = 0) -> tuple[slice, slice] | None
     )
 
 
+def reach_of(instance: Instance, hold: int) -> int:
+    """How many frames around a tracked one an instance is drawn: `hold`, or more where it is tracked at a stride.
+
+    Then it is half its usual stride, so that it does not blink. A wider gap between its tracked frames is where it was
+    looked for and not found, and stays empty. 0 when `hold` is 0: each frame shows what was tracked in it.
+    """
+    steps = np.diff(_tracked(instance))
+    if hold == 0 or len(steps) < 2:  # two frames, perhaps marked by hand, make no stride
+        return hold
+    return max(hold, min(math.ceil(np.median(steps) / 2), MOST_HOLDS * hold))
+
+
 def draw_instances(
     rgb: np.ndarray,
     instances: Iterable[Instance],
@@ -99,7 +113,8 @@ def draw_instances(
         rgb: uint8 `[H, W, 3]`, the frame, possibly shrunk. frame_index: which frame it is.
         masks, boxes, labels: what to draw.
         clip_size: (width, height) that boxes are in; the picture's own size if None.
-        hold: an instance not tracked in this very frame is drawn as in the nearest one at most this many frames away.
+        hold: an instance not tracked in this very frame is drawn as in the nearest one at most this many frames away,
+            or as far as `reach_of` says where it is tracked at a stride.
         places: of the labels, from `label_places`, for a clip that plays; found for this frame alone if None.
     """
     canvas = rgb.copy()
@@ -138,7 +153,8 @@ def label_places(
     tracked = sorted({frame for instance in instances for frame in instance.boxes_xyxy})
     if not tracked:
         return [0] * len(instances)
-    first, last = max(0, tracked[0] - hold), tracked[-1] + hold
+    reach = max(reach_of(instance, hold) for instance in instances)
+    first, last = max(0, tracked[0] - reach), tracked[-1] + reach
     frames = np.arange(first, last + 1, 1 + (last - first) // MOST_LOOKS)
     boxes = [_boxes_at(instance, frames, hold, width / clip_size[0], height / clip_size[1]) for instance in instances]
     return choose_places(boxes, [_size(_chip(instance, height)[0]) for instance in instances], size)
@@ -154,7 +170,8 @@ def _boxes_at(instance: Instance, frames: np.ndarray, hold: int, across: float, 
         nearest = np.where(frames - own[left] <= np.abs(own[right] - frames), left, right)
         nothing = (np.nan,) * 4
         boxes = np.array([_scaled(instance.boxes_xyxy.get(frame), across, down) or nothing for frame in own.tolist()])
-        found = np.where((np.abs(own[nearest] - frames) <= hold)[:, None], boxes[nearest], found)
+        near = np.abs(own[nearest] - frames) <= reach_of(instance, hold)
+        found = np.where(near[:, None], boxes[nearest], found)
     return found
 
 
@@ -179,11 +196,12 @@ def _size(chip: np.ndarray) -> tuple[int, int]:
 
 
 def _nearest(instance: Instance, frame_index: int, hold: int) -> int:
-    """The tracked frame nearest to `frame_index` within `hold`; -1 when there is none."""
+    """The tracked frame nearest to `frame_index` that reaches as far; -1 when there is none."""
     frames = instance.boxes_xyxy.keys() | instance.masks_rle.keys()
     if frame_index in frames:
         return frame_index
-    near = [frame for frame in frames if abs(frame - frame_index) <= hold]
+    reach = reach_of(instance, hold)
+    near = [frame for frame in frames if abs(frame - frame_index) <= reach]
     return min(near, key=lambda frame: (abs(frame - frame_index), frame), default=-1)
 
 

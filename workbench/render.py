@@ -21,7 +21,7 @@ STRIP_SHARE = 0.2  # of the picture's height
 STRIP_MIN_PX, STRIP_MAX_PX = 48, 132
 MIN_RATE, MAX_RATE = 1.0, 120.0  # of what is written; encoders and players fail outside
 MAX_VARIABLE_RATE = 60.0
-HOLD_S = 0.25  # how long an instance stays drawn between tracked frames
+HOLD_S = 0.25  # how long an instance stays drawn beside a tracked frame, at least
 PROXY_LONG_SIDE = 1280
 Progress = Callable[[float], None]
 
@@ -44,7 +44,7 @@ def render_overlay(
     size = _even(fit_size(clip.info.width, clip.info.height, long_side))
     strip_height = 2 * round(np.clip(STRIP_SHARE * size[1], STRIP_MIN_PX, STRIP_MAX_PX) / 2)
     strip = ScoreStrip(analysis, size[0], strip_height)
-    hold = round(HOLD_S * clip.info.fps)
+    hold = hold_frames(clip)
     clip_size = (clip.info.width, clip.info.height)
 
     places = label_places(analysis.instances, size, clip_size, hold)
@@ -79,6 +79,11 @@ def heat_at(heatmaps: Heatmaps | None, index: int) -> np.ndarray | None:
     share = (index - frames[right - 1]) / (frames[right] - frames[right - 1])
     before, after = (np.asarray(heatmaps.heatmap[i], np.float32) for i in (right - 1, right))
     return before + (after - before) * np.float32(share)
+
+
+def hold_frames(clip: Clip) -> int:
+    """How many frames an instance stays drawn beside a tracked one, at least: `HOLD_S`, but no less than one."""
+    return max(1, round(HOLD_S * clip.info.fps))
 
 
 def even_rate(clip: Clip) -> float:

@@ -29,13 +29,15 @@ BATCH_BYTES = 256 << 20  # an 8K picture is 100 MB; a batch shrinks rather than 
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
     """`B` dense frames: `index` int64 `[B]`, `time_s` float64 `[B]`, `rgb` uint8 `[B, H, W, 3]` upright, and
-    `motion_pair` uint8 `[B, 2, h, w]`: small grey pictures of a frame about 1/12 s earlier, then of the frame itself.
+    `motion_pair` uint8 `[B, 2, h, w]`: small grey pictures of a frame about 1/12 s earlier, then of the frame itself,
+    `gap_s` float64 `[B]` apart: more where the clip has no frame so near, 0 for its first frame, which has none before.
     """
 
     index: np.ndarray
     time_s: np.ndarray
     rgb: np.ndarray
     motion_pair: np.ndarray
+    gap_s: np.ndarray
 
 
 def dense_stride(n_frames: int) -> int:
@@ -189,8 +191,13 @@ class Clip:
 
     def _batch(self, items: list[tuple[int, np.ndarray, np.ndarray]]) -> FrameBatch:
         index = np.array([item[0] for item in items], dtype=np.int64)
+        time_s = self.times_s[index]
         return FrameBatch(
-            index, self.times_s[index], np.stack([item[1] for item in items]), np.stack([item[2] for item in items])
+            index,
+            time_s,
+            np.stack([item[1] for item in items]),
+            np.stack([item[2] for item in items]),
+            time_s - self.times_s[self._earlier_frames(index)],
         )
 
     def _picture(self, index: int, size: tuple[int, int]) -> np.ndarray:

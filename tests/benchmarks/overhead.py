@@ -112,7 +112,7 @@ def _parts(path: Path, stack: ModelStack) -> Iterator[tuple[str, Took]]:
         side = 3 * stack.backbone.image_size
         batches = list(clip.dense(batch=stack.profile.batch, long_side=side))
         motion = MotionScorer()
-        yield "motion", _timed(lambda: [motion.update(batch.motion_pair) for batch in batches])
+        yield "motion", _timed(lambda: [motion.update(batch.motion_pair, batch.gap_s) for batch in batches])
         seen = [stack.backbone.encode(batch.rgb) for batch in batches]
         still = [np.zeros((len(batch.index), 16, 16), np.float32) for batch in batches]
         yield "heatmaps", _timed(lambda: [_heat(stack, *pair) for pair in zip(seen, still, strict=True)])

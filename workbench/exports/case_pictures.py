@@ -16,7 +16,7 @@ from workbench.exports.cuts import cut_span
 from workbench.exports.privacy import Pixelation
 from workbench.overlays import draw_instances
 from workbench.records import Box, Instance, ReviewedClip, ReviewedEvent
-from workbench.render import HOLD_S
+from workbench.render import hold_frames
 from workbench.video import Clip
 
 LONG_SIDE_PX = 1280  # of what is decoded and of cut clips
@@ -91,7 +91,7 @@ def _key_frame(clip: Clip, rgb: np.ndarray, instances: list[Instance], frame: in
 
     def draw(width: int) -> str:
         small = shrunk(rgb, width)
-        size, hold = (clip.info.width, clip.info.height), round(HOLD_S * clip.info.fps)
+        size, hold = (clip.info.width, clip.info.height), hold_frames(clip)
         return jpeg(draw_instances(small, instances, frame, clip_size=size, hold=hold))
 
     large = draw(POSTER_WIDTH_PX) if moment in MAIN_MOMENTS else ""

@@ -14,7 +14,7 @@ from workbench.errors import InputError
 from workbench.masks import encode_rle
 from workbench.prompting import Clicks, hit
 from workbench.records import Box
-from workbench.render import HOLD_S
+from workbench.render import hold_frames
 from workbench.ui.session import Review
 from workbench.ui.viewer import MAX_WIDTH, data_uri, shrink, tracked_near
 
@@ -49,7 +49,7 @@ def prompt_reply(services: Services, review: Review, request: Mapping[str, Any])
 
 def pick_reply(review: Review, request: Mapping[str, Any]) -> dict[str, Any]:
     """The instance at `x`, `y` (pixels of the picture) on `frame`, or None."""
-    frame, hold = frame_of(review, request), round(HOLD_S * review.clip.info.fps)
+    frame, hold = frame_of(review, request), hold_frames(review.clip)
     shown = [(i, at) for i in review.instances if (at := tracked_near(i, frame, hold)) is not None]
     return {"instance": hit(shown, _number(request.get("x")), _number(request.get("y")))}
 

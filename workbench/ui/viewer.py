@@ -21,9 +21,9 @@ import numpy as np
 
 from workbench.errors import InputError
 from workbench.masks import decode_rle
-from workbench.overlays import HEAT_CLEAR_BELOW, HEAT_FULL_AT, OTHER_COLOUR, ROLE_COLOURS, rgb_of
+from workbench.overlays import HEAT_CLEAR_BELOW, HEAT_FULL_AT, OTHER_COLOUR, ROLE_COLOURS, reach_of, rgb_of
 from workbench.records import Instance
-from workbench.render import HOLD_S, heat_at
+from workbench.render import heat_at, hold_frames
 from workbench.ui.session import Review
 from workbench.ui.timeline import peak_frame, thin
 
@@ -72,10 +72,11 @@ def role_colour(role: str) -> str:
 
 
 def tracked_near(instance: Instance, frame: int, hold: int) -> int | None:
-    """The tracked frame nearest to `frame`, at most `hold` frames away; long events are tracked at a stride."""
+    """The tracked frame nearest to `frame`, at most `hold` frames away, or half the stride that it is tracked at."""
+    reach = reach_of(instance, hold)
     frames = sorted(instance.boxes_xyxy.keys() | instance.masks_rle.keys())
     at = bisect_left(frames, frame)
-    near = [f for f in frames[max(0, at - 1) : at + 1] if abs(f - frame) <= hold]
+    near = [f for f in frames[max(0, at - 1) : at + 1] if abs(f - frame) <= reach]
     return min(near, key=lambda f: abs(f - frame), default=None)
 
 
@@ -94,7 +95,7 @@ def mask_picture(masks: list[tuple[str, np.ndarray]], width: int) -> np.ndarray 
 
 def instance_layers(review: Review, frame: int, width: int) -> tuple[list[dict[str, Any]], np.ndarray | None]:
     """What is drawn of the instances at `frame`: boxes and labels (`id`, `box` in pixels, `label`, `colour`), masks."""
-    hold = round(HOLD_S * review.clip.info.fps)
+    hold = hold_frames(review.clip)
     marks, masks = [], []
     for instance in review.instances:
         at = tracked_near(instance, frame, hold)
@@ -160,6 +161,9 @@ def viewer_payload(session_id: str, review: Review) -> dict[str, Any]:
     info, analysis = review.clip.info, review.analysis
     best = max(analysis.events, key=lambda e: e.peak_score, default=None) if analysis else None
     has_heat = bool(analysis and analysis.heatmaps is not None)
+    least = hold_frames(review.clip)
+    # The page has one number for all while it plays; a frame that is asked for has each instance's own.
+    hold = max((reach_of(instance, least) for instance in review.instances), default=least)
     return {
         "sid": session_id, "key": review.key, "version": overlay_version(review),
         "n_frames": len(review.clip.times_s), "fps": info.fps, "width": info.width, "height": info.height,
@@ -167,7 +171,7 @@ def viewer_payload(session_id: str, review: Review) -> dict[str, Any]:
         "threshold": float(analysis.threshold) if analysis else None,
         "start_frame": peak_frame(review, best.peak_s) if best else 0,
         "has_heat": has_heat, "has_instances": bool(review.instances), "can_prompt": analysis is not None,
-        "has_film": has_heat or bool(review.instances) or info.variable_rate, "hold": round(HOLD_S * info.fps),
+        "has_film": has_heat or bool(review.instances) or info.variable_rate, "hold": hold,
         "instances": [_payload_of(instance) for instance in review.instances],
     }  # fmt: skip
 
