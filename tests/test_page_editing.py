@@ -248,6 +248,9 @@ def test_a_text_that_was_refused_stays_and_is_saved_when_the_box_is_left(analyst
     expect_saved(analyst)
     assert rows(app, "SELECT judgement FROM events WHERE id = ?", event) == [("A car burns.",)]
     undo_all(analyst)
+    with closing(Store(app.log.parent / "corrections.db")) as store:
+        history.undo(store, clip, annotator="bea")
+    assert rows(app, "SELECT judgement FROM events WHERE id = ?", event) == [(None,)]
 
 
 def test_whoever_leaves_before_a_text_is_saved_is_asked(analyst: Analyst, app: RunningApp) -> None:
