@@ -15,6 +15,7 @@ import torch
 
 from tests import drawn
 from tests.tiny_stack import tiny_stack as build_stack
+from workbench.analysis import FAMILIARITY
 from workbench.corrections import history
 from workbench.errors import InputError, StackError
 from workbench.masks import decode_rle, mask_box
@@ -100,6 +101,13 @@ class TestDialogue:
         assert kept.provenance.kind == "model"
         assert [turn.kind for turn in session.require_analysis().dialogue] == ["judgement"]
 
+    def test_words_on_unfamiliar_footage_are_shown_with_a_caution(self, services: Services, session: Session) -> None:
+        assert told(services, session)["caution"] == ""
+        shown, analysis = session.require_review(), session.require_analysis()
+        parts = analysis.dense.parts | {FAMILIARITY: np.zeros(len(analysis.dense.score), np.float32)}
+        shown.analysis = replace(analysis, dense=replace(analysis.dense, parts=parts))
+        assert "unlike what the models learned on" in told(services, session)["caution"]
+
     def test_what_was_asked_later_comes_later(self, services: Services, session: Session) -> None:
         for question in ("judgement", "description", "Who is there?", "analysis"):
             asked(services, session, question)
@@ -125,7 +133,8 @@ class TestDialogue:
     ) -> None:
         with pytest.raises(InputError):
             asked(services, session, question)
-        assert told(services, session) == {"key": session.require_review().key, "turns": [], "pending": None}
+        said = told(services, session)
+        assert (said["key"], said["turns"], said["pending"]) == (session.require_review().key, [], None)
         assert not session.answering.locked()
 
     def test_an_edited_answer_is_a_correction_and_undo_takes_it_back(

@@ -1,7 +1,7 @@
 // Body of the dialogue's js_on_load. An answer is drawn sentence by sentence: one that rests on something goes there
 // when it is clicked, one that names no evidence is marked. Answers are edited where they stand.
 const { h, svg, emit } = window.aw;
-const root = element.querySelector(".aw-talk"), list = root.querySelector(".aw-turns"), hint = root.querySelector(".aw-hint");
+const root = element.querySelector(".aw-talk"), list = root.querySelector(".aw-turns"), hint = root.querySelector(".aw-hint"), caution = root.querySelector(".aw-caution");
 const ICONS = {
   confirm: "M3 8.5l3.5 3.5L13 4.5", edit: "M3 13l.7-3L10.5 3.2l2.3 2.3L6 12.3z", reject: "M4 4l8 8M12 4l-8 8",
   again: "M12.5 6A5 5 0 1 0 13 9M12.8 2.5V6H9.3", copy: "M6 6h7v7H6zM10 6V3H3v7h3",
@@ -106,6 +106,8 @@ function load() {
   });
   if (data?.pending) nodes.push(drawPending(data.pending));
   list.replaceChildren(...nodes);
+  caution.textContent = data?.caution ?? "";
+  caution.hidden = !data?.caution;
   hint.hidden = nodes.length > 0;
   if (near || more) root.scrollTop = root.scrollHeight;
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from workbench.analysis import motion_leads
 from workbench.evidence import supported
 from workbench.plots import clock
 from workbench.records import Analysis, Evidence, ReviewedTurn
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 KINDS = ("judgement", "description", "analysis")
 TEMPLATE = """
 <div class="aw-talk" role="log" aria-label="chatbot conversation" aria-live="polite">
+  <p class="aw-caution" role="note" hidden></p>
   <p class="aw-hint">Ask for a judgement, a description or an analysis, or a question of your own.
   Answers name the moments and instances they rest on.</p>
   <div class="aw-turns"></div>
 </div>
 """
+CAUTION = "This footage is unlike what the models learned on: what they say of it is a sketch. Check every word."
 _HERE = Path(__file__).parent
 
 
@@ -40,7 +43,7 @@ def dialogue_payload(review: Review | None, desk: Desk, by: Annotator) -> dict[s
     turns = [_turn(turn, analysis, is_rejected=turn.id in gone, stopped=turn.id in review.stopped) for turn in said]
     pending = review.pending
     return {
-        "key": review.key, "turns": turns,
+        "key": review.key, "turns": turns, "caution": CAUTION if motion_leads(analysis.dense.parts) else "",
         "pending": {"question": pending.question, "text": pending.text} if pending else None,
     }  # fmt: skip
 
