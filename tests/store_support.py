@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import sqlite3
 import tempfile
 from dataclasses import replace
 from functools import cache
@@ -57,3 +58,10 @@ def _template(with_clip: bool) -> Path:
         save_analysis(store, analysis())
     store.close()
     return store.path
+
+
+def make_foreign(path: Path) -> None:
+    """A database of another program."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    connection.close()
